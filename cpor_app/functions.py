@@ -11,7 +11,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES
+from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, DUE_PAGES, MAIL_EVENTS, PARTNER_NOTICES
 
 HTTP: Mapping[str, Mapping[str, str]] = {
     "public": {
@@ -148,9 +148,11 @@ QUEUES: Mapping[str, Mapping[str, str]] = {
         "notify_customer": CUSTOMER_NOTICES,
         "notify_partner": PARTNER_NOTICES,
         "process_claim_batch": CLAIM_BATCHES,
+        "process_due_page": DUE_PAGES,
         "record_failed_customer_notice": f"{CUSTOMER_NOTICES}-poison",
         "record_failed_partner_notice": f"{PARTNER_NOTICES}-poison",
         "record_failed_claim_batch": f"{CLAIM_BATCHES}-poison",
+        "record_failed_due_page": f"{DUE_PAGES}-poison",
         "record_failed_mail_event": f"{MAIL_EVENTS}-poison",
     },
 }

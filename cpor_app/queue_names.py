@@ -6,6 +6,7 @@ CUSTOMER_NOTICES = "customer-notices"
 MAIL_EVENTS = "mail-events"
 PARTNER_NOTICES = "partner-notices"
 CLAIM_BATCHES = "claim-batches"
-QUEUES = (CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES, CLAIM_BATCHES)
+DUE_PAGES = "due-pages"
+QUEUES = (CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES, CLAIM_BATCHES, DUE_PAGES)
 POISON = tuple(f"{queue}-poison" for queue in QUEUES)
 """The queues into which the host puts a message that failed five times."""

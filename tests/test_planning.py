@@ -145,10 +145,9 @@ def test_each_limit_is_a_capacity_by_what_a_claim_uses() -> None:
     assert found == {
         "Azure's first quota of mails": pytest.approx(1 / 4),
         "the row that counts the mails of all instances": pytest.approx(8 / 4),
-        "the timer's one process": pytest.approx(1 / 0.07),
         "the busiest queue": pytest.approx(90 / 3),
-        "`maximumInstanceCount`": pytest.approx(5 / 0.14),
-        "Azure's quota of memory in a region": pytest.approx(10 / 0.14),
+        "`maximumInstanceCount`": pytest.approx(5 / 0.21),
+        "Azure's quota of memory in a region": pytest.approx(10 / 0.21),
         "the requests to the data account": pytest.approx(2_100 / 21),
         "the 16 partitions of due rows": pytest.approx(16_000 / 17),
     }
@@ -166,7 +165,7 @@ def test_each_rate_meets_the_limits_below_it_and_names_the_next() -> None:
         re.findall(r"^(\d+)\. .+ a second\. (To lift it|This is enough)", part, re.MULTILINE) for part in parts[2::2]
     ]
     assert said[0] == [("1", "To lift it"), ("2", "This is enough")]
-    assert said[1] == [*((str(number), "To lift it") for number in range(1, 7)), ("7", "This is enough")]
+    assert said[1] == [*((str(number), "To lift it") for number in range(1, 6)), ("6", "This is enough")]
     assert "1,440,000 an hour" in parts[4]
 
 

@@ -46,7 +46,7 @@ def limits(one: Life, plan: Planning, shipped: Shipped) -> Sequence[Limit]:
     """Return the limits of the deployment as shipped, the lowest first."""
     core, figures = plan.cores[shipped.memory_mb], plan.limits
     cpu = plan.measured["cpu-seconds-per-request"]
-    called = one.requests(HTTP, QUEUE) * cpu
+    called = one.requests(HTTP, QUEUE, TIMER) * cpu  # instances share the timer's full pages of due rows
     quota_instances = figures["region-memory-mb"] / shipped.memory_mb
     busiest = max(sum(step.times for step in steps) for steps in one.groups().values() if steps[0].trigger == QUEUE)
     found = (
@@ -63,13 +63,6 @@ def limits(one: Life, plan: Planning, shipped: Shipped) -> Sequence[Limit]:
             "writes a second",
             one.mails,
             "an SMTP server without a limit: then no instance writes the row",
-        ),
-        Limit(
-            "the timer's one process",
-            core,
-            CPU,
-            one.requests(TIMER) * cpu,
-            "several instances take full pages of due rows",
         ),
         Limit(
             "`maximumInstanceCount`",

@@ -11,18 +11,26 @@ from typing import Any
 import azure.functions as func
 
 from cpor_app.bootstrap import ready, telemetry
-from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES, POISON, QUEUES
+from cpor_app.queue_names import (
+    CLAIM_BATCHES,
+    CUSTOMER_NOTICES,
+    DUE_PAGES,
+    MAIL_EVENTS,
+    PARTNER_NOTICES,
+    POISON,
+    QUEUES,
+)
 from cpor_app.triggers.mail_events import reports
-from cpor_core.due_work import Outcome
+from cpor_core.due_work import SHARDS, Outcome
 from cpor_core.errors import Conflict, Retryable
 from cpor_core.ports import Ports
-from cpor_core.ports.due_work import Failure
+from cpor_core.ports.due_work import DuePage, Failure
 from cpor_core.rules.identifiers import is_batch_id, is_claim_id, is_export_id
 from cpor_core.use_cases.claims import batches, csv_export
 from cpor_core.use_cases.claims.reviews import overdue
 from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.due_work.process_claim import process_for_customer, process_for_partner
-from cpor_core.use_cases.due_work.sweep import sweep
+from cpor_core.use_cases.due_work.sweep import process_page, sweep
 from cpor_core.use_cases.feed.deliveries import deliver_webhooks
 from cpor_core.use_cases.insight.recount import recount
 
@@ -95,6 +103,23 @@ async def _processed(process_page: ProcessPage, subject: str, page: int) -> None
         log.warning("batch or export %s, page %d: %s, its due row tries again", subject, page, type(fault).__name__)
 
 
+async def process_due_page(message: func.QueueMessage) -> None:
+    """
+    Do the due work of one page of due rows. The timer sends a message for each full page, so that instances share it.
+
+    Rows that are not done stay, and the timer finds them again. A message of another form goes to the poison queue.
+    """
+    with (await telemetry()).doing("process_due_page", parent=_trace(message)):
+        page = _due_page(message.get_body())
+        services = await ready()
+        try:
+            swept = await process_page(services.ports, page, await services.ports.now())
+        except (Retryable, Conflict) as fault:
+            log.warning("page of shard %d: %s, the timer tries again", page.shard, type(fault).__name__)
+            return
+    log.info("page of shard %d: %d paid, %d delayed, %d failed", page.shard, swept.done, swept.delayed, swept.failed)
+
+
 async def record_failed_customer_notice(message: func.QueueMessage) -> None:
     """Store a message that could not be processed, so that an operator sees it and can put it back."""
     await _record_failed(message, CUSTOMER_NOTICES)
@@ -108,6 +133,11 @@ async def record_failed_partner_notice(message: func.QueueMessage) -> None:
 async def record_failed_claim_batch(message: func.QueueMessage) -> None:
     """Store a message that could not be processed, so that an operator sees it and can put it back."""
     await _record_failed(message, CLAIM_BATCHES)
+
+
+async def record_failed_due_page(message: func.QueueMessage) -> None:
+    """Store a message that could not be processed, so that an operator sees it and can put it back."""
+    await _record_failed(message, DUE_PAGES)
 
 
 async def record_failed_mail_event(message: func.QueueMessage) -> None:
@@ -242,6 +272,17 @@ def _page(body: bytes) -> tuple[ProcessPage, str, int]:
     raise ValueError(msg)
 
 
+def _due_page(body: bytes) -> DuePage:
+    """Return the page of due rows in a message. Raises ValueError for a message of another form."""
+    sent = _read(body)
+    shard, first, last = sent.get("shard"), sent.get("first"), sent.get("last")
+    keys = [key for key in (first, last) if isinstance(key, str) and ID.fullmatch(key)]
+    if not isinstance(shard, int) or shard not in range(SHARDS) or len(keys) != 2:  # noqa: PLR2004 - first and last
+        msg = "not a message of ours: shard, first or last is missing or malformed"
+        raise ValueError(msg)
+    return DuePage(shard, *keys)
+
+
 def _ids_only(body: bytes, names: tuple[str, ...]) -> str:
     """Return the ids in a message as JSON. Everything else is dropped, because it can be personal data."""
     try:
@@ -258,10 +299,12 @@ IDS = {
     CUSTOMER_NOTICES: ("claimId",),
     PARTNER_NOTICES: ("claimId", "organisation"),
     CLAIM_BATCHES: ("batchId", "exportId", "page"),
+    DUE_PAGES: ("shard", "first", "last"),
     MAIL_EVENTS: ("messageId", "event", "eventType"),
 }
 """The fields of a failed message that are stored, for each queue."""
 MOST_RECORDED_AT_ONCE = 32
-ID = re.compile(r"[0-9A-Za-z.-]{1,100}", re.ASCII)
+ID = re.compile(r"[0-9A-Za-z._|~-]{1,250}", re.ASCII)
+"""An id, or a key of a due row."""
 LONGEST_KEPT = 30_000
 """The most characters of a failed message that are stored. They fit one cell of a table."""

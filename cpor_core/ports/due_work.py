@@ -52,6 +52,15 @@ class LookedAt:
     again: DueRow | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DuePage:
+    """The due rows of one shard between two places. The places hold instants and ids, and are for `DueRows` only."""
+
+    shard: int
+    first: str
+    last: str
+
+
 def of_act(rows: Iterable[DueRow], version: int, at: datetime) -> list[DueRow]:
     """Return the due rows of an act that arrived at *at*, and that stores this version of its claim."""
     return [replace(row, version=version, at=at) for row in rows]
@@ -70,6 +79,12 @@ class DueRows(Protocol):
 
     async def due(self, shard: int, now: datetime, *, after: DueRow | None, limit: int) -> Sequence[DueRow]:
         """Return the next rows of a shard that are due at *now*, in one request."""
+
+    def page_of(self, shard: int, rows: Sequence[DueRow]) -> DuePage:
+        """Return the page that has *rows*, which were read from the shard in this order."""
+
+    async def of_page(self, page: DuePage, *, limit: int) -> Sequence[DueRow]:
+        """Return the rows of a page that are still there, in one request."""
 
     async def move(self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int) -> DueRow:
         """
@@ -104,6 +119,12 @@ class QueueMessages(Protocol):
 
     async def webhook_delivery(self, organisation: str, *, delay: timedelta | None = None) -> None:
         """Ask for an organisation's webhooks to be called soon, or after *delay*."""
+
+    async def due_page(self, page: DuePage) -> None:
+        """Ask for the due work of a page to be done soon."""
+
+    async def has_due_pages(self) -> bool:
+        """Whether messages of `due_page` are waiting or in work, in one request. True if that is not known."""
 
     async def claim_batch(self, batch_id: str, page: int) -> None:
         """Ask for a page of a batch to be processed soon."""

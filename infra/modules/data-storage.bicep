@@ -46,6 +46,7 @@ var queueNames = [
   'mail-events'
   'partner-notices'
   'claim-batches'
+  'due-pages'
 ]
 
 var containerNames = [

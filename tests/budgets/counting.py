@@ -420,6 +420,9 @@ async def in_bulk(c: Counter) -> None:
     await c.message("process_claim_batch", {"batchId": batch, "page": 1}, "10 rows")
     await c.message("process_claim_batch", {"batchId": batch, "page": 1}, "a page that is done")
     await c.message("record_failed_claim_batch", {"batchId": batch, "page": 1})
+    page = {"shard": 0, "first": "0", "last": "9"}
+    await c.message("process_due_page", page, "no row is left")
+    await c.message("record_failed_due_page", page)
     await c.ask("get_claim_batch", "GET", f"/claim-batches/{batch}", "one page")
     await c.ask("export_claims", "GET", "/claims/export", "10 drafts")
     with patch.object(csv_export, "MOST_AT_ONCE", 9):

@@ -575,6 +575,21 @@ class StoresContract(ABC):
         assert first.attempt == 1
         assert plain(await all_due(stores, ENDS_AT)) == [row(ENDS_AT, attempt=2)]
 
+    async def test_a_page_has_its_rows_that_are_still_there(self, stores: Stores) -> None:
+        """It has no row of another instant, and no row that has moved."""
+        rows = [
+            row(MONDAY + timedelta(seconds=n), kind=kind) for n in range(4) for kind in (Kind.WRITE_DOWN, Kind.ANNOUNCE)
+        ]
+        await stores.duework.add(rows)
+        found = [one for one in await all_due(stores, ENDS_AT) if MONDAY < one.due < MONDAY + timedelta(seconds=3)]
+        [shard] = [n for n in range(SHARDS) if await stores.duework.due(n, ENDS_AT, after=None, limit=1)]
+        page = stores.duework.page_of(shard, found)
+
+        await stores.duework.settle([LookedAt(found[0])])
+
+        assert await stores.duework.of_page(page, limit=100) == found[1:]
+        assert len(found) == 4
+
     async def test_a_row_keeps_the_version_and_the_arrival_of_its_act(self, stores: Stores) -> None:
         """A row of the first release has neither."""
         await stores.duework.add([*of_act([row(MONDAY)], 3, MONDAY), row(ENDS_AT)])

@@ -18,13 +18,13 @@ from cpor_app import bootstrap
 from cpor_app.adapters.storage.row_store import Op
 from cpor_app.adapters.storage.tables.changes import ChangesTable
 from cpor_app.adapters.storage.tables.registry import RegistryTable
-from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES
+from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, DUE_PAGES, PARTNER_NOTICES
 from cpor_core.due_work import SHARDS, Outcome
 from cpor_core.errors import MailDelayed, RecipientRefused, Refused
 from cpor_core.model.claim import ClaimedCustomer, Item, NewClaim, Recipient, RecipientKind, Revenue, Speaker
 from cpor_core.model.history import Entry
 from cpor_core.model.webhook import CallOutcome, Delivery
-from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.due_work import DuePage, DueRow
 from cpor_core.ports.feed import CallAnswer
 from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.grace import GRACE
@@ -34,7 +34,7 @@ from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, find
 from cpor_core.use_cases.claims import batches, csv_export, customer_acts, drafts, partner_acts, reviews
 from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.due_work import process_claim
-from cpor_core.use_cases.due_work.sweep import Swept, sweep
+from cpor_core.use_cases.due_work.sweep import Swept, process_page, sweep
 from cpor_core.use_cases.feed.deliveries import deliver_webhooks
 from cpor_core.views import ClaimView, claim_view
 from tests.core.builders import (
@@ -341,6 +341,11 @@ class Core:
                         await process(self.ports, sent["claimId"], await self.now())
                     await self.queues.done(message)
                     count += 1
+        while taken := await self.queues.take(DUE_PAGES, 32):
+            for message in taken:
+                await process_page(self.ports, DuePage(**json.loads(message.text)), await self.now())
+                await self.queues.done(message)
+                count += 1
         while taken := await self.queues.take(CLAIM_BATCHES, 32):
             for message in taken:
                 sent = json.loads(message.text)

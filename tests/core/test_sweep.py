@@ -1,6 +1,7 @@
 """The timer does all due work and no other work, through all faults, and however often and late it runs."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,16 +10,17 @@ from datetime import timedelta
 import pytest
 
 from cpor_app.adapters.storage.row_store import Op, Put
-from cpor_core.due_work import SOON, Kind
+from cpor_app.queue_names import DUE_PAGES
+from cpor_core.due_work import SHARDS, SOON, Kind
 from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import Status
 from cpor_core.model.history import Act
-from cpor_core.ports.due_work import DueRow, LookedAt
+from cpor_core.ports.due_work import DuePage, DueRow, LookedAt
 from cpor_core.rules.grace import GRACE
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.use_cases.change_claim import NO_CONTEXT
 from cpor_core.use_cases.claims import comments, drafts
-from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN, PAGE, SETTLED_AFTER, TIME_LIMIT
+from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN, PAGE, SETTLED_AFTER, TIME_LIMIT, process_page
 from tests.core.builders import (
     DAY,
     EXCHANGE,
@@ -222,16 +224,81 @@ async def shard_of(core: Core, case: Case, read: object = None) -> int:
     raise AssertionError(case.claim.id)
 
 
-async def test_more_rows_than_a_page_are_swept_in_one_run(core: Core) -> None:
-    """The run reads the next page after a full page."""
-    subject = "0" * 52
-    rows = [DueRow(MONDAY, subject, Kind.WRITE_DOWN, f"{n:04d}") for n in range(2 * PAGE + 1)]
-    for start in range(0, len(rows), PAGE):
+MANY = 2 * PAGE + 1
+"""Rows of one shard: two full pages and one more row."""
+
+
+async def many_rows(core: Core) -> None:
+    """Write the rows of one subject, each due a second after the one before."""
+    rows = [DueRow(MONDAY + n * SECOND, "0" * 52, Kind.WRITE_DOWN, f"{n:04d}") for n in range(MANY)]
+    for start in range(0, MANY, PAGE):
         await core.ports.duework.add(rows[start : start + PAGE])
+    core.clock.advance(MANY * SECOND + SETTLED_AFTER + SECOND)
+
+
+async def test_each_full_page_of_a_shard_is_left_to_the_queue(core: Core) -> None:
+    """All instances share the work. The messages name instants and subjects, and no kind of work."""
+    await many_rows(core)
 
     swept = await core.sweep()
 
-    assert swept.done == len(rows)
+    messages = [message.text for message in core.queues.waiting.values()]
+    assert (swept.done, swept.due_since, len(messages)) == (1, MONDAY, 2)
+    assert not any(Kind.WRITE_DOWN in message for message in messages)
+    await core.deliver()
+    assert await core.due_rows() == []
+
+
+async def test_while_pages_wait_the_timer_does_all_pages_itself(core: Core) -> None:
+    """No page is sent twice, and a page that nobody takes does not wait."""
+    await many_rows(core)
+    await core.sweep()
+
+    swept = await core.sweep()
+
+    assert (swept.done, len(core.queues.waiting)) == (2 * PAGE, 2)
+    assert await core.due_rows() == []
+
+
+async def test_a_page_is_sent_again_if_its_message_was_lost(core: Core) -> None:
+    """The rows are still there."""
+    await many_rows(core)
+    await core.sweep()
+    core.lose_messages()
+
+    await core.sweep()
+
+    assert len(core.queues.waiting) == 2
+
+
+async def test_rows_of_a_page_that_are_not_due_yet_stay(core: Core) -> None:
+    """
+    The clock of the instance that sent the page was ahead.
+
+    If such a row were deleted, nobody would ever store the association.
+    """
+    case = await core.notified()
+    row = await row_of(core, case)
+    core.clock.set(row.due - MICROSECOND)
+    [shard] = [n for n in range(SHARDS) if row in await core.ports.duework.due(n, row.due, after=None, limit=PAGE)]
+
+    await process_page(core.ports, core.ports.duework.page_of(shard, [row]), await core.now())
+
+    assert await row_of(core, case) == row
+
+
+async def test_a_page_stops_before_its_time_limit(core: Core) -> None:
+    """The rows that it did not reach stay, and the timer finds them."""
+    await many_rows(core)
+    await core.sweep()
+    [message, _] = await core.queues.take(DUE_PAGES, 32)
+    clock = iter([MONDAY, MONDAY + TIME_LIMIT])
+    core.ports = replace(core.ports, real_now=clock.__next__)
+
+    swept = await process_page(core.ports, DuePage(**json.loads(message.text)), await core.now())
+
+    assert swept.done == 0
+    assert len(await core.due_rows()) == 2 * PAGE
 
 
 async def test_a_run_stops_before_its_time_limit(core: Core) -> None:

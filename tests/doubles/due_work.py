@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from cpor_core.due_work import Kind, RowRef
-from cpor_core.ports.due_work import DueRow, DueRows, LookedAt
+from cpor_core.ports.due_work import DuePage, DueRow, DueRows, LookedAt
 from tests.doubles.clock import FixedClock
 
 Written: TypeAlias = dict[tuple[datetime, str, Kind, str], datetime]
@@ -35,8 +35,16 @@ class DueWorkOfThisClock:
         await self._inner.add(rows)
 
     async def due(self, shard: int, now: datetime, *, after: DueRow | None, limit: int) -> Sequence[DueRow]:
-        rows = await self._inner.due(shard, now, after=after, limit=limit)
+        return self._with_ages(await self._inner.due(shard, now, after=after, limit=limit))
+
+    def _with_ages(self, rows: Sequence[DueRow]) -> Sequence[DueRow]:
         return [replace(row, written_at=self._written[row.due, row.subject, row.kind, row.label]) for row in rows]
+
+    def page_of(self, shard: int, rows: Sequence[DueRow]) -> DuePage:
+        return self._inner.page_of(shard, rows)
+
+    async def of_page(self, page: DuePage, *, limit: int) -> Sequence[DueRow]:
+        return self._with_ages(await self._inner.of_page(page, limit=limit))
 
     async def move(self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int) -> DueRow:
         self._note(*also, replace(row, due=due))

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cpor_app.adapters.storage.tables.due_work import _shard
 from cpor_app.http.route_table import Operation, operations
 from cpor_core.model.caller import Role
 from devhost.host.functions import QueueTrigger, TimerTrigger
@@ -209,6 +210,10 @@ def _background(made: MemoryService, scene: Built, name: str) -> Iterator[Doing]
     if queue is None:
         timer = json.dumps({"IsPastDue": False, "Schedule": {}, "ScheduleStatus": None})
         yield _running(made, name, None, timer, TIMER)
+        return
+    if name == "process_due_page":
+        shard = int(_shard(next(iter(scene.claims.values()), "")))
+        yield _running(made, name, None, json.dumps({"shard": shard, "first": "0", "last": "9"}))
         return
     waiting = [message.text for message in scene.kept.stored.messages.values() if message.queue == queue]
     texts = dict.fromkeys(waiting)

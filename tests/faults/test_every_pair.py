@@ -46,6 +46,7 @@ EACH_IN = 4
 """A read is stopped in every fourth scene only, because it writes nothing. So is an act whose messages are lost."""
 SEVERAL_ACTS = {
     "finalise_uncontested": "it does one piece of due work after the other",
+    "process_due_page": "it does one piece of due work after the other",
     "put_customer": "it ends what is gone claim by claim",
     "import_associations": "it goes by a registry of a moment ago; what is gone since ends ten minutes later",
     "submit_claim": "it goes by a registry of a moment ago; what is gone since is struck before the customer is told",

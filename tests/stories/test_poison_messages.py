@@ -14,6 +14,7 @@ FUNCTIONS = {
     "customer-notices": ("notify_customer", "record_failed_customer_notice"),
     "partner-notices": ("notify_partner", "record_failed_partner_notice"),
     "claim-batches": ("process_claim_batch", "record_failed_claim_batch"),
+    "due-pages": ("process_due_page", "record_failed_due_page"),
     "mail-events": ("record_mail_event", "record_failed_mail_event"),
 }
 UNREADABLE: Mapping[str, str] = {
@@ -48,7 +49,7 @@ async def test_a_failed_message_is_recorded_with_any_content(service: Service, q
     assert "anne" not in json.dumps(failure)
 
 
-@pytest.mark.parametrize("queue", ["customer-notices", "partner-notices", "claim-batches"])
+@pytest.mark.parametrize("queue", ["customer-notices", "partner-notices", "claim-batches", "due-pages"])
 async def test_a_message_that_is_nested_too_deep_fails_with_a_clear_error(
     service: Service, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -75,7 +76,7 @@ async def test_the_timer_records_messages_that_the_host_cannot_decode(
 
     await service.fire("recount_insight")
 
-    assert "poison queues: 4 messages" in caplog.text
+    assert "poison queues: 5 messages" in caplog.text
     assert sorted(failure["queue"] for failure in await failed_messages(service)) == sorted(QUEUES)
     assert "anne" not in json.dumps(await failed_messages(service))
     caplog.clear()

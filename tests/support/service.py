@@ -23,7 +23,7 @@ from cpor_app.adapters.mail.composer import Mailer
 from cpor_app.adapters.mail.outgoing import OutgoingMail
 from cpor_app.adapters.storage.connection import StorageConnection, Transport, provision
 from cpor_app.adapters.storage.tables import TABLES
-from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES, POISON, QUEUES
+from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, DUE_PAGES, PARTNER_NOTICES, POISON, QUEUES
 from cpor_app.settings import Settings
 from cpor_core.errors import MailDelayed, RecipientRefused
 from cpor_core.rules.grace import GRACE
@@ -49,6 +49,7 @@ DELIVERED = (
     (CUSTOMER_NOTICES, "notify_customer"),
     (PARTNER_NOTICES, "notify_partner"),
     (CLAIM_BATCHES, "process_claim_batch"),
+    (DUE_PAGES, "process_due_page"),
 )
 """The queues that the tests deliver, and the function of each queue; the first passes work on to the second."""
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"

@@ -102,6 +102,8 @@ QUEUES = {
     "notify_customer": ("customer-notices", "CPOR_STORAGE"),
     "notify_partner": ("partner-notices", "CPOR_STORAGE"),
     "process_claim_batch": ("claim-batches", "CPOR_STORAGE"),
+    "process_due_page": ("due-pages", "CPOR_STORAGE"),
+    "record_failed_due_page": ("due-pages-poison", "CPOR_STORAGE"),
     "record_failed_claim_batch": ("claim-batches-poison", "CPOR_STORAGE"),
     "record_failed_customer_notice": ("customer-notices-poison", "CPOR_STORAGE"),
     "record_failed_mail_event": ("mail-events-poison", "CPOR_STORAGE"),

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 from cpor_app.adapters.storage.queues import AzureQueues
 from cpor_app.adapters.tracing import trace_parent
-from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES
+from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, DUE_PAGES, PARTNER_NOTICES
 from cpor_core.errors import Fault
+from cpor_core.ports.due_work import DuePage
 
 log = logging.getLogger("cpor.hints")
 
@@ -34,6 +35,16 @@ class StorageQueueMessages:
 
     async def claim_export(self, export_id: str, page: int) -> None:
         await self._send_message(CLAIM_BATCHES, {"exportId": export_id, "page": page})
+
+    async def due_page(self, page: DuePage) -> None:
+        await self._send_message(DUE_PAGES, {"shard": page.shard, "first": page.first, "last": page.last})
+
+    async def has_due_pages(self) -> bool:
+        try:
+            return await self._queues.length(DUE_PAGES) > 0
+        except Fault as fault:
+            log.warning("%s: the number of messages is not known: %s", DUE_PAGES, type(fault).__name__)
+            return True
 
     async def _send_message(self, queue: str, ids: Mapping[str, str | int], delay: timedelta | None = None) -> None:
         try:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from cpor_core.due_work import NOBODY_WAITS, ONE_A_RUN, SHARDS, SOON, Kind, Outcome, retry_after
 from cpor_core.errors import Conflict, Fault, Refused
 from cpor_core.ports import Ports
-from cpor_core.ports.due_work import DueRow, LookedAt
+from cpor_core.ports.due_work import DuePage, DueRow, LookedAt
 from cpor_core.use_cases.due_work.handlers import HANDLERS
 from cpor_core.use_cases.due_work.process_claim import DueClaim
 from cpor_core.use_cases.together import together
@@ -22,7 +22,7 @@ from cpor_core.use_cases.together import together
 log = logging.getLogger("cpor.sweep")
 
 PAGE = 100
-"""The number of rows in one read of a shard. After a full page the next page is read."""
+"""The number of rows in one read of a shard, and in one message. After a full page the next page is read."""
 IN_FLIGHT = 16
 """The most subjects of rows that are processed at the same time."""
 ORDER = list(HANDLERS)
@@ -58,27 +58,56 @@ class Swept:
         self.due_since = since if self.due_since is None else min(self.due_since, since)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Run:
-    """One run: its counts, its limit of rows in flight, and the real instant at which it stops."""
+    """One run: its counts, its limit of subjects in flight, and the real instant at which it stops."""
 
     ports: Ports
     stop_at: datetime
     swept: Swept = field(default_factory=Swept)
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT))
+    _shares: asyncio.Task[bool] | None = None
+
+    @classmethod
+    def begun(cls, ports: Ports) -> "_Run":
+        return cls(ports, ports.real_now() + TIME_LIMIT)
 
     def is_over(self) -> bool:
         return self.ports.real_now() >= self.stop_at
+
+    async def shares(self) -> bool:
+        """Whether full pages are left to the queue. They are not while pages of an earlier run wait there."""
+        if self._shares is None:
+            self._shares = asyncio.create_task(self._queue_is_empty())
+        return await self._shares
+
+    async def _queue_is_empty(self) -> bool:
+        return not await self.ports.queue_messages.has_due_pages()
 
 
 async def sweep(ports: Ports, now: datetime) -> Swept:
     """
     Do all work that is due at *now*. It does no harm to run this twice, late, or at the same time as another sweep.
 
-    If a shard cannot be read, its fault is raised after the other shards are done.
+    Each full page of a shard is left to the queue, so that all instances share the work. If the queue still has pages
+    of an earlier run, this run does all pages itself. So a lost message costs only time. If a shard cannot be read,
+    its fault is raised after the other shards are done.
     """
-    run = _Run(ports, ports.real_now() + TIME_LIMIT)
+    run = _Run.begun(ports)
     await together(_sweep_shard(ports, shard, now, run) for shard in range(SHARDS))
+    return run.swept
+
+
+async def process_page(ports: Ports, page: DuePage, now: datetime) -> Swept:
+    """
+    Do the due work of one page. Rows that were moved or deleted since the page was sent are left out.
+
+    The clock of the sender can be ahead of *now*. A row that is not due yet stays, because its handler would find
+    nothing to do, and the row would be deleted.
+    """
+    run = _Run.begun(ports)
+    rows = await ports.duework.of_page(page, limit=PAGE)
+    await _process_page(ports, [row for row in rows if row.due <= now], now, run)
     return run.swept
 
 
@@ -86,9 +115,14 @@ async def _sweep_shard(ports: Ports, shard: int, now: datetime, run: _Run) -> No
     last: DueRow | None = None
     while True:
         rows = await ports.duework.due(shard, now, after=last, limit=PAGE)
-        await _process_page(ports, rows, now, run)
         if len(rows) < PAGE:
+            await _process_page(ports, rows, now, run)
             return
+        if await run.shares():
+            await ports.queue_messages.due_page(ports.duework.page_of(shard, rows))
+            run.swept.still_due(rows[0].due)
+        else:
+            await _process_page(ports, rows, now, run)
         if run.is_over():
             run.swept.still_due(rows[-1].due)  # the rows after it wait too
             return

@@ -15,7 +15,7 @@ from cpor_app.adapters.storage.tables import just_after
 from cpor_app.adapters.tracing import as_trace_parent, trace_parent
 from cpor_core.due_work import SHARDS, Kind, RowRef
 from cpor_core.errors import Conflict
-from cpor_core.ports.due_work import DueRow, LookedAt
+from cpor_core.ports.due_work import DuePage, DueRow, LookedAt
 
 TABLE = "duework"
 BY_TABLE = {"claims": Kind.DELETE_REPLY, "webhooks": Kind.DELETE_DELIVERIES, "evidence": Kind.DELETE_BLOB}
@@ -39,6 +39,13 @@ class DueWorkTable:
         start = just_after(_key(after)) if after is not None else ""
         before = _stamp(now + timedelta(microseconds=1))
         rows = await self._rows.page(TABLE, f"{shard:02d}", start=start, before=before, limit=limit)
+        return [_due_row(row) for row in rows]
+
+    def page_of(self, shard: int, rows: Sequence[DueRow]) -> DuePage:
+        return DuePage(shard, f"{_place(rows[0])}|", f"{_place(rows[-1])}|~")
+
+    async def of_page(self, page: DuePage, *, limit: int) -> Sequence[DueRow]:
+        rows = await self._rows.page(TABLE, f"{page.shard:02d}", start=page.first, before=page.last, limit=limit)
         return [_due_row(row) for row in rows]
 
     async def move(self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int) -> DueRow:
@@ -101,7 +108,11 @@ def _stamp(instant: datetime) -> str:
 
 
 def _key(row: DueRow) -> str:
-    return f"{_stamp(row.due)}|{row.subject}|{_name(row)}"
+    return f"{_place(row)}|{_name(row)}"
+
+
+def _place(row: DueRow) -> str:
+    return f"{_stamp(row.due)}|{row.subject}"
 
 
 def _name(row: DueRow) -> str:
