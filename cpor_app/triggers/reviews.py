@@ -197,7 +197,7 @@ async def get_review(call: Call) -> Answer:
     now = await call.now()
     terms = await call.ports.current_terms()
     view = claim_view(case, terms)
-    failed = await partner_acts.checks_now(call.ports, case, case.claim.acknowledgements, now)
+    case, failed = await partner_acts.checked(call.ports, case, case.claim.acknowledgements, now)
     parties = {party.claim for party in case.rival_parties(now)}
     rivals = await load_all(call.ports, sorted(parties), now)
     contested = [

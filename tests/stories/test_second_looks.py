@@ -217,6 +217,17 @@ async def test_a_no_is_accepted_while_the_partner_names_another_contact(service:
     assert declined["nextStep"]["owner"] == "nobody"
 
 
+async def test_a_reviewer_sees_the_rivals_of_a_draft_before_it_is_submitted(service: Service) -> None:
+    """The slots of a draft are read only for its submission and for the reviewer."""
+    holder = await service.official()
+    draft = await service.draft(tenant=OTHER_PARTNER)
+
+    review = (await service.review("GET", f"/reviews/{draft['id']}")).json()
+
+    assert [other["claim"]["id"] for one in review["contested"] for other in one["others"]] == [holder["id"]]
+    assert review["claim"]["etag"] == draft["etag"]
+
+
 async def test_holder_of_a_contested_item_is_asked_for_evidence_and_keeps_the_association(service: Service) -> None:
     """
     The association goes on.

@@ -178,15 +178,20 @@ async def dry_run(
             resolution="Wait until the next full hour, as Retry-After says.",
             retry_after_seconds=HOUR_SECONDS - (now.minute * 60 + now.second),
         )
-    return await checks_now(ports, case, acknowledgements, now)
+    return (await checked(ports, case, acknowledgements, now))[1]
 
 
-async def checks_now(
+async def checked(
     ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
-) -> Sequence[Detail]:
-    """Return the checks that the claim fails with the registry as it is now, in three requests, a draft in four."""
+) -> tuple[Case, Sequence[Detail]]:
+    """
+    Return the checks that the claim fails with the registry as it is now, in three requests, a draft in four.
+
+    Also returns the case. A draft now has the slots of its items.
+    """
     known, stored = await asyncio.gather(_known(ports, case.claim), ports.claims.with_refusals(case.stored))
-    return _failed(known, life.settle(stored, now), acknowledgements, now)
+    case = life.settle(stored, now)
+    return case, _failed(known, case, acknowledgements, now)
 
 
 async def withdraw(ports: Ports, case: Case, actor: Actor, now: datetime, context: ActContext) -> Case:
