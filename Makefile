@@ -62,7 +62,7 @@ check: $(PY_READY)  ## Check lint, format, types and layers
 	echo 'layers (import-linter)'; $(VENV)/bin/lint-imports --no-logo || failed+=' layers'; \
 	if [ "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
-bench: $(PY_READY) $(NODE_READY)  ## Measure the speed, as a table
+bench: $(PY_READY) $(NODE_READY)  ## Compare the speed with that of the storage SDKs alone: [ARGS='--stored 100000']
 	@exec $(PY) -m tests.bench $(ARGS)
 
 package: $(PY_READY) $(NODE_READY)  ## Build the deployment package, dist/cpor.zip, for the cloud's Python

@@ -188,9 +188,11 @@ NO_CLAIM_IN_THE_SAMPLE, EVERY_CLAIM_IN_THE_SAMPLE = {"CPOR_SAMPLE_PERCENT": "0"}
 
 
 @asynccontextmanager
-async def counter(connection_string: str, issuer: LocalIssuer, **settings: Any) -> AsyncIterator[Counter]:
+async def counter(
+    connection_string: str, issuer: LocalIssuer, meter: Meter | None = None, /, **settings: Any
+) -> AsyncIterator[Counter]:
     """Start the service with two partners and a customer, every request counted."""
-    meter, clock = Meter(), FixedClock(MONDAY)
+    meter, clock = meter or Meter(), FixedClock(MONDAY)
     given = {**NO_CLAIM_IN_THE_SAMPLE, **settings}
     async with running_service(connection_string, issuer, clock=clock, transport=meter.transport, **given) as running:
         duework = DueWorkOfThisClock(running.services.ports.duework, clock, {})

@@ -1,30 +1,36 @@
-"""The bench runs; how fast it is, is for people to read."""
+"""The bench runs, and its floor makes the requests of the service. How fast the service is, is for people to read."""
 
+import json
+import math
 import subprocess
 import sys
+from pathlib import Path
 
+from tests.bench.report import as_table, lines_of
+from tests.bench.starts import STARTS
 from tests.support.azurite import ROOT
 
 
-def test_the_bench_prints_a_table() -> None:
-    """A line for each kind of call, each with its speeds and their ratio."""
+def test_the_floor_makes_as_many_requests_as_the_service(tmp_path: Path) -> None:
+    """In each round of each line, and each ratio is a number that can be compared."""
+    results = tmp_path / "bench.json"
+
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.bench", "--calls", "1"],
+        [sys.executable, "-m", "tests.bench", "--tiny", "--json", str(results)],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         timeout=600,
     )
 
-    head, lines = ran.stdout.splitlines()[:2], ran.stdout.splitlines()[2:]
-    assert "ratio" in head[1]
-    assert [line[:15].strip() for line in lines] == [
-        "create a draft",
-        "submit, reviewe",
-        "tell a customer",
-        "read a claim",
-        "list 3 open cla",
-        "make 3 claims o",
-    ]
-    assert all(float(line.split()[-1]) > 0 for line in lines)
+    assert ran.returncode == 0, ran.stderr
+    lines = lines_of(json.loads(results.read_text("utf-8")))
+    assert as_table(lines) in ran.stdout
+    assert [
+        (line.what, each) for line in lines for each in line.rounds if each.service.requests != each.floor.requests
+    ] == []
+    assert all(
+        math.isfinite(ratio) and ratio > 0 for line in lines for of in ("seconds", "cpu") for ratio in line.ratios(of)
+    )
+    assert [line.what for line in lines if not line.requests] == list(STARTS)
