@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from cpor_core.model.claim import TimeToAnswer
+from cpor_core.model.claim import Promise, TimeToAnswer
 from cpor_core.model.registry import Partner
 from cpor_core.rules.business_days import (
     Calendar,
@@ -70,9 +70,15 @@ class Terms:
             reminder_at=reminder_at(deadline.last_day, calendar),
         )
 
-    def is_sampled(self, claim_id: str) -> bool:
-        """Whether a claim is in the sample. The hash of the claim's id decides, so the answer never changes."""
-        return int(hashlib.sha256(claim_id.encode()).hexdigest()[:8], 16) % 100 < self.sample_percent
+    def is_sampled(self, claim_id: str, promise: Promise) -> bool:
+        """
+        Whether a claim is in the sample. The answer never changes while the promise stands.
+
+        The hash of the claim's id and of the instant of the promise decides. A partner knows the id before the
+        submission, but nobody outside knows the instant.
+        """
+        lot = hashlib.sha256(f"{claim_id}|{promise.made_at.isoformat()}".encode()).hexdigest()
+        return int(lot[:8], 16) % 100 < self.sample_percent
 
     def draft_lapses_at(self, at: datetime) -> datetime:
         """Return when a draft lapses that was created *at*."""

@@ -299,7 +299,7 @@ async def list_for_review(ports: Ports, former: Claim | None, claim: Claim) -> N
         await ports.reviews.add(UNTOLD, among_untold, claim.id)
     drawn = sample_position(claim)
     is_new = drawn is not None and (former is None or drawn != sample_position(former))
-    if drawn is not None and is_new and ports.terms.is_sampled(claim.id):
+    if drawn is not None and is_new and claim.promise is not None and ports.terms.is_sampled(claim.id, claim.promise):
         await ports.reviews.add(SAMPLE, drawn, claim.id)
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from cpor_core.rules.business_days import Calendar
 from cpor_core.rules.terms import Terms
-from tests.core.builders import MONDAY, partner
+from tests.core.builders import MONDAY, a_promise, claim_id, partner
 
 TERMS = Terms(programme=Calendar(country="US", time_zone="UTC"))
 THURSDAY = datetime(2026, 11, 26, tzinfo=UTC)
@@ -16,6 +16,16 @@ def test_a_reviewer_has_five_business_days_to_start_and_five_to_decide() -> None
     assert TERMS.start_review_by(MONDAY) == datetime(2026, 11, 10, tzinfo=UTC)
     assert TERMS.start_review_by(MONDAY + timedelta(days=2)) == datetime(2026, 11, 13, tzinfo=UTC)
     assert TERMS.decide_by(MONDAY) == TERMS.start_review_by(MONDAY)
+
+
+def test_no_partner_can_know_before_the_submission_whether_a_claim_is_in_the_sample() -> None:
+    """The same claim is in the sample or not, by the instant of its promise. About one in ten is."""
+    promises = [a_promise().model_copy(update={"made_at": MONDAY + timedelta(microseconds=n)}) for n in range(1_000)]
+
+    drawn = [TERMS.is_sampled(claim_id("a"), each) for each in promises]
+
+    assert 60 < sum(drawn) < 140
+    assert drawn == [TERMS.is_sampled(claim_id("a"), each) for each in promises]
 
 
 def test_a_limit_ends_with_the_last_of_its_days() -> None:
