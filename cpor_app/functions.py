@@ -27,6 +27,7 @@ HTTP: Mapping[str, Mapping[str, str]] = {
     "claims": {
         "create_claim": "POST claims",
         "list_claims": "GET claims",
+        "count_claims": "GET claims/summary",  # by its name it comes before get_claim, and {claimId} fits "summary"
         "get_claim": "GET claims/{claimId}",
         "patch_claim": "PATCH claims/{claimId}",
         "delete_claim": "DELETE claims/{claimId}",

@@ -9,7 +9,7 @@ from cpor_app.http.request import Call, not_found
 from cpor_app.http.route_table import PARTNER, PARTNER_ADMIN, Answer
 from cpor_app.http.server import operation
 from cpor_core.model.base import Guid, LateModel, PartnerId, Text1000, Value
-from cpor_core.model.claim import LEFT_OUT, Claim, Reason, Status
+from cpor_core.model.claim import LEFT_OUT, Reason, Status
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.claims import partner_acts
@@ -84,7 +84,8 @@ async def list_associations(call: Call) -> Answer:
     filters = call.query(AssociationFilters)
     states = {Status.OFFICIAL, Status.ENDED} if filters.include_ended else {Status.OFFICIAL}
 
-    def wanted(claim: Claim) -> bool:
+    def wanted(case: Case) -> bool:
+        claim = case.claim
         return (
             claim.status in states
             and filters.engagement in (None, claim.engagement, claim.filed_as)

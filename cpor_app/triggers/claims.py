@@ -21,7 +21,7 @@ from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.claims import comments, drafts, partner_acts
 from cpor_core.use_cases.claims.history import history_as_of
-from cpor_core.use_cases.claims.listing import own_claims
+from cpor_core.use_cases.claims.listing import ClaimSummary, fits, own_claims, summary
 from cpor_core.views import ClaimView, claim_view
 
 
@@ -42,6 +42,7 @@ class ClaimFilters(LateModel):
     engagement: str | None = None
     partner_id: PartnerId | None = None
     customer_tenant_id: Guid | None = None
+    needs_me: Annotated[QueryFlag, Field(description="Only claims whose `nextStep.owner` is the partner.")] = False
 
     model_config = ConfigDict(alias_generator=to_camel)
 
@@ -52,6 +53,7 @@ class ClaimFilters(LateModel):
             engagement=self.engagement,
             partner_id=self.partner_id,
             tenant_id=self.customer_tenant_id,
+            needs_me=self.needs_me,
         )
 
 
@@ -178,14 +180,29 @@ async def list_claims(call: Call) -> Answer:
     filter_values = {
         **filters.model_dump(mode="json", by_alias=True),
         "status": ",".join(sorted(filters.status)) or None,
+        "needsMe": "true" if filters.needs_me else None,
     }
     after, limit = call.page(filter_values)
     now = await call.now()
     wanted = filters.wanted()
-    fits = wanted.fits if wanted != ClaimFilter() else None
-    page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=fits)
     terms = await call.ports.current_terms()
+    chosen = partial(fits, wanted, terms=terms) if wanted != ClaimFilter() else None
+    page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=chosen)
     return call.listed([claim_view(case, terms) for case in page.cases], page.position, filter_values)
+
+
+@operation(  # the host tries functions by name: count_claims comes before get_claim, whose {claimId} fits "summary"
+    summary="How many claims your organisation has, by status",
+    tag="Claims",
+    roles=PARTNER,
+    answers={200: ClaimSummary},
+)
+async def count_claims(call: Call) -> Answer:
+    """
+    `needsMe` is the number of claims whose `nextStep.owner` is the partner. Only the newest 500 claims are read. If you
+    have more, the counts are of these 500, and `complete` is false. Then read the list with `needsMe=true`.
+    """
+    return Answer(200, await summary(call.ports, call.organisation, await call.now()))
 
 
 @operation(

@@ -6,33 +6,29 @@ from datetime import datetime
 
 from cpor_core.model.base import Instant, Value
 from cpor_core.model.batch import BatchStatus
-from cpor_core.model.claim import Claim, Status
+from cpor_core.model.claim import Status
 
 MOST_ROWS = 50_000
 """The most claims in an export (decision 49)."""
 
 
 class ClaimFilter(Value):
-    """Which claims of an organisation are wanted. A claim must fit each filter, and must have one of the states."""
+    """
+    Which claims of an organisation are wanted. A claim must fit each filter, and must have one of the states.
+
+    With `needs_me`, the partner must act next (`Owner.PARTNER`).
+    """
 
     statuses: tuple[Status, ...] = ()
     engagement: str | None = None
     partner_id: str | None = None
     tenant_id: str | None = None
+    needs_me: bool = False
 
     @property
     def reads_claims(self) -> bool:
         """Whether the key of a claim does not say if the claim fits. The key says the tenant."""
-        return any((self.statuses, self.engagement, self.partner_id))
-
-    def fits(self, claim: Claim) -> bool:
-        """Whether a claim fits the filters now."""
-        return (
-            (not self.statuses or claim.status in self.statuses)
-            and self.engagement in (None, claim.engagement, claim.filed_as)
-            and self.partner_id in (None, claim.partner_id)
-            and self.tenant_id in (None, claim.tenant_id)
-        )
+        return any((self.statuses, self.engagement, self.partner_id, self.needs_me))
 
 
 class PageOfKeys(Value):

@@ -63,6 +63,7 @@ BUDGETS: Mapping[tuple[str, str], int] = {
     ("list_claims", "10 open claims"): 1 + 2 * 10,
     ("list_claims", "10 drafts"): 1 + 10,
     ("list_claims", "10 drafts that the filter leaves out"): 2 + 10,
+    ("count_claims", "10 open claims"): 1 + 2 * 10,
     ("list_associations", "10 associations"): 1 + 2 * 10,
 }
 """The most requests that decision 45 allows. A sweep asks each of its 16 shards once, also if nothing is due."""
@@ -451,6 +452,7 @@ async def lists(c: Counter) -> None:
         items = [{"product": "dynamics-365-sales", "subscriptionId": one}]
         await c.service.submitted(tenant=OTHER_PARTNER, items=items)
     await c.ask("list_claims", "GET", "/claims", "10 open claims", tenant=OTHER_PARTNER)
+    await c.ask("count_claims", "GET", "/claims/summary", "10 open claims", tenant=OTHER_PARTNER)
     await c.service.deliver()
     c.service.clock.advance(timedelta(days=8))
     answer = await c.ask("list_associations", "GET", "/associations", "10 associations", tenant=OTHER_PARTNER)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from cpor_core.model.claim import Claim, Status
+from cpor_core.model.claim import Status
 from cpor_core.model.history import PROGRAMME
 from cpor_core.ports.claims import ClaimIndex, IndexRow
 from cpor_core.rules.identifiers import list_position
@@ -33,7 +33,7 @@ from tests.core.memory_core import Core
 RARE, COMMON = "rare@contoso.fr", "common@contoso.fr"
 
 
-def any_claim(_: Claim) -> bool:
+def any_claim(_: Case) -> bool:
     """Accept every claim."""
     return True
 
@@ -79,7 +79,12 @@ async def test_filters_apply_to_the_effective_state(core: Core) -> None:
     core.clock.set(case.claim.window_ends_at)
 
     page = await own_claims(
-        core.ports, ADATUM, await core.now(), after="", limit=1, wanted=lambda shown: shown.status is Status.OFFICIAL
+        core.ports,
+        ADATUM,
+        await core.now(),
+        after="",
+        limit=1,
+        wanted=lambda shown: shown.claim.status is Status.OFFICIAL,
     )
 
     assert [one.claim.id for one in page.cases] == [case.claim.id]
@@ -125,8 +130,9 @@ async def many(core: Core, count: int, *, every: int) -> list[str]:
     return rare[::-1]
 
 
-def is_rare(claim: Claim) -> bool:
+def is_rare(case: Case) -> bool:
     """Accept the claims with the rare contact."""
+    claim = case.claim
     return claim.contacts is not None and claim.contacts.customer.email == RARE
 
 
@@ -152,7 +158,7 @@ async def test_a_filtered_list_reads_full_pages_of_keys(core: Core, monkeypatch:
 
 @pytest.mark.parametrize("wanted", [None, any_claim])
 async def test_a_list_without_filters_reads_no_surplus_claim(
-    core: Core, monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Claim], bool] | None
+    core: Core, monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Case], bool] | None
 ) -> None:
     """The first round reads as many keys as the page has claims."""
     await many(core, 30, every=10)
@@ -205,7 +211,7 @@ async def test_a_cursor_can_point_behind_a_claim_that_does_not_fit(core: Core) -
     behind = list_position(made[1].claim.created_at, made[1].claim.id)
 
     page = await own_claims(
-        core.ports, ADATUM, await core.now(), after=behind, limit=1, wanted=lambda claim: claim.id == oldest.id
+        core.ports, ADATUM, await core.now(), after=behind, limit=1, wanted=lambda case: case.claim.id == oldest.id
     )
 
     assert [case.claim.id for case in page.cases] == [oldest.id]
@@ -225,6 +231,42 @@ async def test_keys_without_a_fitting_claim_are_left_out(core: Core) -> None:
     page = await own_claims(core.ports, ADATUM, MONDAY, after="", limit=10, wanted=any_claim)
 
     assert [one.claim.id for one in page.cases] == [case.claim.id]
+
+
+# --- the summary ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_summary_counts_the_organisations_claims_as_of_now(core: Core) -> None:
+    """A window that has ended counts as official without a timer. Deleted drafts and others' claims do not count."""
+    await core.notified()
+    core.clock.advance(timedelta(days=14))
+    await three(core)
+    await core.draft(FABRIKAM, evidence=False)
+    deleted = await core.draft(evidence=False)
+    await drafts.delete(core.ports, deleted, PERSON, await core.now())
+
+    counted = await listing.summary(core.ports, ADATUM, await core.now())
+
+    assert {status: count for status, count in counted.status.items() if count} == {"draft": 3, "official": 1}
+    assert counted.status.keys() == set(Status) - {Status.DELETED}
+    assert counted.needs_me == 3
+    assert counted.complete
+
+
+@pytest.mark.parametrize("most", [2, 3, 4])
+async def test_a_summary_of_too_many_claims_says_that_it_is_not_complete(
+    core: Core, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """It reads the newest claims up to the limit of one call, and their keys in one request."""
+    monkeypatch.setattr(listing, "MOST_LOOKED_AT", most)
+    asked = rounds_of(core.ports.partner_claims, monkeypatch)
+    await three(core)
+
+    counted = await listing.summary(core.ports, ADATUM, await core.now())
+
+    assert counted.status[Status.DRAFT] == counted.needs_me == min(most, 3)
+    assert counted.complete is (most >= 3)
+    assert asked == [most + 1]
 
 
 # --- reviews ----------------------------------------------------------------------------------------------------------

@@ -59,6 +59,7 @@ SEVERAL_READS = {
     "get_review": "the claim, what the registry says of it, and those with which it competes",
     "list_reviews": "a key of the queue, its claim, then the slots",
     "export_claims": "one claim after the other",
+    "count_claims": "one claim after the other",
 }
 """Reads of several things, which may be of different moments; an act reads again what it decides on."""
 

@@ -14,6 +14,7 @@ HTTP = {
     "add_comment": ("POST", "claims/{claimId}/comments"),
     "add_review_comment": ("POST", "reviews/{claimId}/comments"),
     "approve_claim": ("POST", "reviews/{claimId}/approve"),
+    "count_claims": ("GET", "claims/summary"),
     "create_claim": ("POST", "claims"),
     "create_claim_batch": ("POST", "claim-batches"),
     "decline_as_customer": ("POST", "customers/{tenantId}/requests/{claimId}/decline"),

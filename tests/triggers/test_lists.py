@@ -155,6 +155,37 @@ async def test_filters_narrow_the_list_and_each_other(service: Service) -> None:
         assert targets(refused(answer, 400, "ValidationFailed")) == {wrong.partition("=")[0]: "FieldInvalid"}
 
 
+async def test_needs_me_finds_the_claims_that_the_partner_must_act_on(service: Service) -> None:
+    """The filter looks at `nextStep.owner` as it is now, also in the export, and stays through the pages."""
+    first, second = await drafts(service, 2)
+    service.clock.advance(timedelta(minutes=1))
+    official = await service.official()
+
+    found = [claim async for page in pages(service, "/claims?maxpagesize=1&needsMe=true") for claim in page]
+    all_of_them = (await service.request("GET", "/claims?needsMe=false")).json()["value"]
+    exported = await service.request("GET", "/claims/export?needsMe=true")
+
+    assert [claim["id"] for claim in found] == [first, second]
+    assert {claim["nextStep"]["owner"] for claim in found} == {"partner"}
+    assert [claim["id"] for claim in all_of_them] == [official["id"], first, second]
+    assert [first in exported.text, official["id"] in exported.text] == [True, False]
+
+
+async def test_the_summary_counts_by_status_and_needs_me(service: Service) -> None:
+    """It names every status, and each partner sees its own claims only."""
+    await drafts(service, 2)
+    await service.official()
+
+    own = await service.request("GET", "/claims/summary")
+    others = await service.request("GET", "/claims/summary", tenant=OTHER_PARTNER)
+
+    assert own.status_code == 200, own.text
+    assert own.json()["status"] == {**dict.fromkeys(others.json()["status"], 0), "draft": 2, "official": 1}
+    assert own.json()["needsMe"] == 2
+    assert set(others.json()["status"].values()) == {0}
+    assert others.json()["complete"] is own.json()["complete"] is True
+
+
 async def test_filters_hold_through_the_pages(service: Service) -> None:
     """A page behind a filter may be short; the walk finds all."""
     wanted = []

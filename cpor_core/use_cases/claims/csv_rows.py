@@ -8,7 +8,7 @@ from cpor_core.model.claim import Contact, Item, PartnerContact
 from cpor_core.model.export import ClaimFilter
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import IndexRow
-from cpor_core.use_cases.claims.listing import load_own
+from cpor_core.use_cases.claims.listing import fits, load_own
 from cpor_core.views import ClaimView, claim_view
 
 COLUMNS = (
@@ -48,7 +48,7 @@ async def rows_of(
     """Return a row for each wanted claim of these keys, in the order of the keys. Two requests for each claim."""
     terms = await ports.current_terms()
     cases = await load_own(ports, organisation, keys, now)
-    return [tuple(cells_of(claim_view(case, terms))) for case in cases if wanted.fits(case.claim)]
+    return [tuple(cells_of(claim_view(case, terms))) for case in cases if fits(wanted, case, terms)]
 
 
 def cells_of(claim: ClaimView) -> Iterator[str]:
