@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel
 
@@ -24,14 +24,14 @@ OF_THE_HOST: Final = frozenset({"code", "clientid"})
 """Parameters that the Functions host reads: the function key and the name of the key. They are in lower case."""
 _MEANT: Final[Mapping[str, str]] = MappingProxyType(
     {
-        **dict.fromkeys(("top", "limit", "pagesize", "perpage", "size", "take", "first", "count"), "maxpagesize"),
+        **dict.fromkeys(("top", "limit", "pagesize", "perpage", "size", "take", "first"), "maxpagesize"),
         **dict.fromkeys(("skip", "skiptoken", "offset", "page", "after", "nexttoken", "continuationtoken"), "cursor"),
         **dict.fromkeys(("state", "states"), "status"),
         "dryrun": "validate",
     }
 )
 """The name that other services use for a parameter, in lower case and without signs, and this API's name for it."""
-_ALIKE: Final = 0.6
+_ALIKE: Final = 0.65
 LONGEST_NAME: Final = 40
 
 
@@ -53,8 +53,20 @@ def names(line: Operation) -> Mapping[str, bool]:
 
 
 def sent(url: str) -> list[tuple[str, str]]:
-    """Return the parameters of *url* as they were sent. The host would join repeated and drop empty parameters."""
-    return parse_qsl(urlsplit(url).query, keep_blank_values=True)
+    """Return the parameters of *url* in the order in which they were sent."""
+    return parse_qsl(url.partition("?")[2], keep_blank_values=True)
+
+
+def joined(url: str) -> dict[str, str]:
+    """
+    Return the parameters of *url*. The values of a repeated parameter are joined with commas.
+
+    The host joins them too, but drops empty values. Then `?status=` would select the claims of every status.
+    """
+    values: dict[str, list[str]] = {}
+    for name, value in sent(url):
+        values.setdefault(name, []).append(value)
+    return {name: ",".join(each) for name, each in values.items()}
 
 
 def verify(line: Operation, url: str) -> None:

@@ -38,6 +38,7 @@ class Call:
         self.services = services
         self.ports = services.ports
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in request.headers.items()}
+        self.params: Mapping[str, str] = queries.joined(request.url)
         self.caller: Caller | None = None
         self.back: str | None = None
         """The address of the customer's page. A page that shows a refusal links back to it."""
@@ -101,12 +102,6 @@ class Call:
     def path(self, name: str) -> str:
         """Return a parameter of the route, or an empty text if the route has none of this name."""
         return str(self.request.route_params.get(name) or "")
-
-    @property
-    def params(self) -> Mapping[str, str]:
-        """The query's parameters, with the empty parameters that the host drops. So `query` can refuse those too."""
-        empty = {name: value for name, value in queries.sent(self.request.url) if not value}
-        return {**empty, **self.request.params}
 
     def query(self, model: type[Model]) -> Model:
         """Return the query as *model*. `queries.verify` has checked the names already. Raises `ValidationFailed`."""
@@ -311,8 +306,8 @@ class Call:
         """Return the address of the next page."""
         parameters = {name: value for name, value in (filters or {}).items() if value is not None}
         for name in ("maxpagesize", "api-version"):
-            if name in self.request.params:
-                parameters[name] = self.request.params[name]
+            if name in self.params:
+                parameters[name] = self.params[name]
         parameters["cursor"] = self.cursor(position, filters)
         return self.url(f"{self._address()}?{urlencode(parameters)}")
 

@@ -274,7 +274,7 @@ def _error_answer(call: Call | None, refused: Refused, retry_after: int | None =
         page = call.services.pages.refusal(
             refused.code,
             accepted=call.headers.get("accept-language"),
-            chosen=call.request.params.get("lang"),
+            chosen=call.params.get("lang"),
             back=call.back,
             refused_request=call.refused_request,
             action=call.url(f"customer/requests/{call.claim_id}/decline"),

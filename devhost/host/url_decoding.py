@@ -32,13 +32,13 @@ def joined_query(raw: bytes) -> dict[str, str]:
     """
     Return a query as a mapping. Empty values are dropped.
 
-    Values with the same name are joined with commas. The case of names is ignored.
+    The other values with the same name are joined with commas. The case of names is ignored.
     """
     return _joined(parse_qsl(raw.decode("latin-1"), keep_blank_values=True))
 
 
 def joined_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return the headers by lower-case name. Values of one name are joined with commas. Empty values are dropped."""
+    """Return the headers by lower-case name. Empty values are dropped. The others of a name are joined with commas."""
     return _joined((name.decode("latin-1").lower(), value.decode("utf-8", "replace")) for name, value in raw)
 
 
@@ -46,9 +46,10 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     names: dict[str, str] = {}
     values: dict[str, list[str]] = {}
     for name, value in pairs:
-        values.setdefault(names.setdefault(name.lower(), name), []).append(value)
-    joined = {name: ",".join(each) for name, each in values.items()}
-    return {name: value for name, value in joined.items() if value}
+        each = values.setdefault(names.setdefault(name.lower(), name), [])
+        if value:
+            each.append(value)
+    return {name: ",".join(each) for name, each in values.items() if each}
 
 
 def _decoded(run: re.Match[str]) -> str:

@@ -140,6 +140,7 @@ async def test_no_file_name_is_answered_with_a_fault_of_ours(service: Service, n
         {"traceparent": "00-" + "z" * 100},
         {"Accept": "\x7f"},
         {"Content-Type": "application/json; charset=x"},
+        {"Host": "["},
     ],
 )
 async def test_no_header_is_answered_with_a_fault_of_ours(service: Service, headers: dict[str, str]) -> None:
