@@ -16,6 +16,7 @@ from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import Status
 from cpor_core.model.history import Act
 from cpor_core.ports.due_work import DuePage, DueRow, LookedAt
+from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.grace import GRACE
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.use_cases.change_claim import NO_CONTEXT
@@ -38,6 +39,7 @@ from tests.core.builders import (
 from tests.core.memory_core import Core
 from tests.doubles.requests import Answer, Request, straight
 
+PAUL = "paul@adatum.example"
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
@@ -406,6 +408,43 @@ async def test_each_try_of_an_act_writes_its_rows_again(core: Core) -> None:
     await core.rest(SOON)
 
     assert core.mailbox.kinds() == ["notice"]
+
+
+async def test_a_mail_that_became_due_during_the_timers_last_step_is_sent(core: Core) -> None:
+    """
+    While the timer sends a mail to a partner, the customer's no is stored. The no makes a confirmation due.
+
+    The timer then knows the version of the no. If it deleted the rows of the no, and the messages of the no were lost,
+    nobody would ever send the confirmation.
+    """
+    core.mailbox.put_off.add(PAUL)
+    case = await core.notified()
+    core.mailbox.put_off.clear()
+    rows_are_written, timer_sends = asyncio.Event(), asyncio.Event()
+
+    async def wait_for_the_timer(table: str, _: Sequence[Op]) -> None:
+        if table == "claims":
+            core.rows.before = None
+            rows_are_written.set()
+            await timer_sends.wait()
+
+    async def let_the_no_be_stored(_: MailMessage) -> None:
+        core.mailbox.on_send = None
+        timer_sends.set()
+        await no
+
+    core.rows.before = wait_for_the_timer
+    no = asyncio.create_task(core.decline(case))
+    await rows_are_written.wait()
+    core.mailbox.on_send = let_the_no_be_stored
+    core.clock.advance(SOON)
+    await core.sweep()
+    assert (await core.stored(case)).claim.status is Status.DECLINED
+    core.lose_messages()
+
+    await core.rest(LOOKED_AT_AGAIN)
+
+    assert core.mailbox.kinds() == ["notice", "declineConfirmation"]
 
 
 async def test_rows_of_a_claim_that_cannot_be_read_stay(core: Core) -> None:

@@ -57,7 +57,7 @@ class DueClaim:
         Do all work of the claim that is due at *now*. Returns the outcome for *row*.
 
         The first row leads to all work. It stays while any work is delayed. Another row stays only if its own kind of
-        work is delayed.
+        work is still due.
         """
         stored = await self.load()
         if stored is None:
@@ -68,7 +68,7 @@ class DueClaim:
             self._set(after)
             return self._outcome
         is_owed = self._stored is not None and row.kind in due_now(self._stored.claim, now)
-        return self._outcome if self._outcome.delayed and is_owed else Outcome()
+        return self._outcome if is_owed else Outcome()
 
     def _set(self, stored: StoredCase | None) -> None:
         self._stored = stored
@@ -96,7 +96,9 @@ async def process_claim(
     if due_row is not None and due_row.kind is Kind.WRITE_DOWN and (grace_ends := _end_of_grace(case, now)) is not None:
         waits.append(grace_ends)
     known = [wait for wait in waits if wait is not None]
-    return case.stored, Outcome(delayed=bool(waits), not_before=min(known) if known and known == waits else None)
+    # If another process has stored an act during the last step, work of that act can be due.
+    is_done = not waits and due_now(case.stored.claim, now) <= {Kind.DELETE_DRAFT}
+    return case.stored, Outcome(delayed=not is_done, not_before=min(known) if known and known == waits else None)
 
 
 def _end_of_grace(case: Case, now: datetime) -> datetime | None:
