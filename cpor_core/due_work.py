@@ -67,7 +67,7 @@ class Kind(StrEnum):
     """The kind of a row that a later release wrote. Such rows exist after a return to this release."""
 
 
-NOBODY_WAITS = frozenset({Kind.DELIVER, Kind.ERASE_PERSON})
+NOBODY_WAITS = frozenset({Kind.DELIVER, Kind.ERASE_PERSON, Kind.DELETE_MESSAGE_IDS})
 """These kinds can be late without an alert, like deletions. A partner's server can be down. Erasures are long."""
 ONE_A_RUN = frozenset({Kind.ERASE_PERSON})
 """One run of the timer does only one row of these kinds, because an erasure works for half a minute."""

@@ -30,7 +30,7 @@ from cpor_core.use_cases.claims import batches, csv_export
 from cpor_core.use_cases.claims.reviews import overdue
 from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.due_work.process_claim import process_for_customer, process_for_partner
-from cpor_core.use_cases.due_work.sweep import process_page, sweep
+from cpor_core.use_cases.due_work.sweep import Swept, process_page, sweep
 from cpor_core.use_cases.feed.deliveries import deliver_webhooks
 from cpor_core.use_cases.insight.recount import recount
 
@@ -113,10 +113,12 @@ async def process_due_page(message: func.QueueMessage) -> None:
         page = _due_page(message.get_body())
         services = await ready()
         try:
-            swept = await process_page(services.ports, page, await services.ports.now())
+            now = await services.ports.now()
+            swept = await process_page(services.ports, page, now)
         except (Retryable, Conflict) as fault:
             log.warning("page of shard %d: %s, the timer tries again", page.shard, type(fault).__name__)
             return
+    _log_age(swept, now)
     log.info("page of shard %d: %d paid, %d delayed, %d failed", page.shard, swept.done, swept.delayed, swept.failed)
 
 
@@ -200,8 +202,7 @@ async def finalise_uncontested(timer: func.TimerRequest) -> None:
         services = await ready()
         now = await services.ports.now()
         swept = await sweep(services.ports, now)
-    waits = now - swept.due_since if swept.due_since is not None else timedelta(0)
-    log.info("oldest unpaid debt: %d s", waits.total_seconds())
+    _log_age(swept, now)
     log.info(
         "sweep: %d paid, %d delayed, %d failed%s",
         swept.done,
@@ -209,6 +210,11 @@ async def finalise_uncontested(timer: func.TimerRequest) -> None:
         swept.failed,
         ", late" if timer.past_due else "",
     )
+
+
+def _log_age(swept: Swept, now: datetime) -> None:
+    waits = now - swept.due_since if swept.due_since is not None else timedelta(0)
+    log.info("oldest unpaid debt: %d s", waits.total_seconds())
 
 
 async def recount_insight(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host binds it by its name

@@ -339,6 +339,22 @@ async def test_the_oldest_due_work_is_reported_until_it_is_done(core: Core) -> N
     assert (await core.sweep()).due_since is None
 
 
+@pytest.mark.parametrize("kind", [Kind.DELETE_MESSAGE_IDS, Kind.DELIVER, Kind.ERASE_PERSON])
+async def test_work_that_nobody_waits_for_can_be_late(core: Core, kind: Kind) -> None:
+    """A deletion that fails, a partner's server that is down, and a long erasure lead to no alert."""
+    await core.ports.duework.add([DueRow(MONDAY, "0" * 52, kind)])
+
+    async def unreadable(request: Request, do: Callable[[], Answer]) -> Answer:
+        if request.table != "duework":
+            raise StorageBusy("throttled")
+        return await straight(request, do)
+
+    core.rows.carry = unreadable
+    swept = await core.sweep()
+
+    assert (swept.failed, swept.due_since) == (1, None)
+
+
 # --- when a row may be deleted ----------------------------------------------------------------------------------------
 
 

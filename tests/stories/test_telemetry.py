@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import re
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from cpor_app.adapters.storage.tables.registry import RegistryTable
 from cpor_app.adapters.telemetry.recording import INSTRUMENTS, SPAN_ATTRIBUTES, OpenTelemetry
 from cpor_app.queue_names import CUSTOMER_NOTICES
-from cpor_core.due_work import RETRIES_AFTER
+from cpor_core.due_work import RETRIES_AFTER, SHARDS
 from cpor_core.errors import StorageBusy
 from devhost.stack.issuer import LocalIssuer
 from tests.infra.bicep import INFRA
@@ -192,6 +193,23 @@ async def test_every_alert_finds_its_line_when_its_fault_happens(
         contains, words = re.findall(r'Message (contains|matches regex) "(.*)"', alert["query"])[0]
         asked = re.compile(re.escape(words) if contains == "contains" else words)
         assert any(asked.search(one.getMessage()) for one in caplog.records), alert["name"]
+
+
+async def test_the_age_of_due_work_is_logged_for_pages_of_the_queue_too(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise the alert `debt-unpaid` would not see work that is in a full page at each try."""
+    service.mailbox.down = True
+    await service.submitted()
+    service.clock.advance(timedelta(minutes=20))
+    duework, now = service.services.ports.duework, service.clock.real()
+    pages = [(shard, await duework.due(shard, now, after=None, limit=9)) for shard in range(SHARDS)]
+    [page] = [duework.page_of(shard, rows) for shard, rows in pages if rows]
+    caplog.set_level(logging.INFO)
+
+    await service.run("process_due_page", json.dumps(asdict(page)))
+
+    assert "oldest unpaid debt: 1080 s" in caplog.text
 
 
 async def awaiting_review(service: Service) -> None:
