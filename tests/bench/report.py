@@ -66,10 +66,14 @@ def as_table(lines: Iterable[Line]) -> str:
 def _cells(line: Line) -> Iterator[str]:
     yield line.what if line.stored is None else f"{line.what}, {line.stored:,} claims stored"
     yield str(line.at_once)
-    yield f"{line.requests:.1f}".removesuffix(".0")
+    yield _requests(line)
     yield from (f"{ratio:.2f}" for of in ("seconds", "cpu") for ratio in line.ratios(of))
     yield f"{line.milliseconds('service'):.1f}"
     yield f"{line.milliseconds('floor'):.1f}"
+
+
+def _requests(line: Line) -> str:
+    return f"{line.requests:.1f}".removesuffix(".0")
 
 
 def _grown(lines: Sequence[Line]) -> Iterator[tuple[str, ...]]:
@@ -81,5 +85,5 @@ def _grown(lines: Sequence[Line]) -> Iterator[tuple[str, ...]]:
     for what, (few, *_, many) in by_call.items():
         service, floor = (many.milliseconds(who) / few.milliseconds(who) for who in ("service", "floor"))
         stored = f"{few.stored:,} → {many.stored:,}"
-        requests = f"{few.requests:g} → {many.requests:g}"
+        requests = f"{_requests(few)} → {_requests(many)}"
         yield what, stored, requests, f"× {service:.2f}", f"× {floor:.2f}", f"{service / floor:.2f}"
