@@ -99,6 +99,9 @@ HTTP: Mapping[str, Mapping[str, str]] = {
         "get_insight_page": "GET insight/page",
         "recount_insight_now": "POST insight/recount",
     },
+    "me": {
+        "get_me": "GET me",
+    },
     "registry": {
         "get_partner": "GET partners/{partnerId}",
         "put_partner": "PUT partners/{partnerId}",

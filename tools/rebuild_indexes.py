@@ -1,8 +1,8 @@
 """
-Rebuild the tables `duework`, `partnerclaims` and `reviews` from the other tables: `make rebuild`.
+Rebuild `duework`, `partnerclaims`, `reviews` and the lists of locations from the other tables: `make rebuild`.
 
 The command needs the same settings as `tools.backup`. It can run at any time, and the service can run during it. A
-surplus row does no harm, because a reader of such a row checks the claim too.
+surplus row does no harm, because a reader of such a row checks the claim or the location too.
 """
 
 import asyncio

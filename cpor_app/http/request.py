@@ -92,9 +92,14 @@ class Call:
         """Return the caller in the form of the history."""
         return Actor(kind=ActorKind(self.kind.value), id=self.person_id)
 
+    @property
+    def roles(self) -> frozenset[Role]:
+        """The caller's roles that count."""
+        return self._known_caller.roles
+
     def require(self, roles: frozenset[Role]) -> None:
         """Raise `RoleRequired` unless the caller has one of *roles*. In some states an act needs a higher role."""
-        if not roles & self._known_caller.roles:
+        if not roles & self.roles:
             raise role_required(roles)
 
     # --- the address and the query ----------------------------------------------------------------------------------

@@ -15,11 +15,15 @@ DEFAULT_PAGE, LARGEST_PAGE = 50, 1000
 JSON = "application/json"
 JSON_TYPES = (JSON,)
 PATCH_TYPES = ("application/merge-patch+json", JSON)
+ANY_TOKEN: frozenset[Role] = frozenset()
+"""For an operation that needs a token but no role."""
 PARTNER = frozenset({Role.INCENTIVES_ADMIN, Role.INCENTIVES_USER})
 PARTNER_ADMIN = frozenset({Role.INCENTIVES_ADMIN})
 REVIEWER = frozenset({Role.PROGRAM_REVIEWER})
 PROGRAMME = frozenset({Role.PROGRAM_REVIEWER, Role.PROGRAM_OPERATOR})
 OPERATOR = frozenset({Role.PROGRAM_OPERATOR})
+PROGRAMME_AND_READER = PROGRAMME | {Role.PROGRAM_READER}
+"""For answers without personal data (decision 52)."""
 CUSTOMER_ADMIN = frozenset({Role.CUSTOMER_ADMIN})
 MAIL_REPORTERS = frozenset({Role.PROGRAM_OPERATOR, Role.MAIL_EVENTS})
 SECURITY_HEADERS = {
@@ -60,6 +64,7 @@ class Operation:
     description: str
     tag: str
     roles: frozenset[Role] | None
+    """The caller needs one of these roles. `ANY_TOKEN`: a token is enough. None: no token is needed."""
     answers: Mapping[int, Any]
     query: type[BaseModel] | None
     body: Any
@@ -115,7 +120,8 @@ class Operation:
         """Every error code of the operation: `refusals`, and the codes that follow from the other fields."""
         follow = {
             ("UnsupportedApiVersionValue", "InternalError", "ServerBusy"): True,
-            ("Unauthenticated", "QueryUnknown", "RoleRequired"): self.roles is not None,
+            ("Unauthenticated", "QueryUnknown"): self.roles is not None,
+            ("RoleRequired",): bool(self.roles),
             ("TooManyRequests",): self.is_throttled,
             ("PreconditionFailed",): self.if_match is not None,
             ("PreconditionRequired",): self.if_match == "required",

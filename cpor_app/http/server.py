@@ -21,7 +21,7 @@ from pydantic import BaseModel, JsonValue
 from cpor_app.bootstrap import ready, telemetry
 from cpor_app.functions import ROUTES
 from cpor_app.http import queries
-from cpor_app.http.request import Call, role_required
+from cpor_app.http.request import Call
 from cpor_app.http.route_table import (
     API_VERSION,
     JSON,
@@ -206,8 +206,8 @@ async def _admit(call: Call) -> None:
             resolution=f"Use {API_VERSION}, or leave it out for the newest.",
         )
     queries.verify(line, call.request.url)
-    if line.roles is not None and call.caller is not None and not line.roles & call.caller.roles:
-        raise role_required(line.roles)
+    if line.roles:
+        call.require(line.roles)
 
 
 async def _earlier_reply(call: Call) -> StoredReply | None:

@@ -1,7 +1,7 @@
-"""The operator's calls about past associations: the import, and the list of those that the customer does not know."""
+"""The programme's calls about past associations: the import, and the list of those that the customer does not know."""
 
 from cpor_app.http.request import Call
-from cpor_app.http.route_table import OPERATOR, Answer
+from cpor_app.http.route_table import OPERATOR, PROGRAMME_AND_READER, Answer
 from cpor_app.http.server import operation
 from cpor_core.model.base import Guid, Instant, PartnerId, Value
 from cpor_core.model.claim import LEFT_OUT, Item
@@ -64,7 +64,7 @@ class ListedUntold(Value):
 @operation(
     summary="Imported associations that are unknown to their customer",
     tag="Operations",
-    roles=OPERATOR,
+    roles=PROGRAMME_AND_READER,
     answers={200: ListedUntold},
     paged=True,
 )

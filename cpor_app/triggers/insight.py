@@ -1,4 +1,4 @@
-"""The operator's calls about figures of all claims: as JSON or CSV, as a page with charts, and a new count."""
+"""The programme's calls about figures of all claims: as JSON or CSV, as a page with charts, and a new count."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from cpor_app.http.request import Call
-from cpor_app.http.route_table import JSON, OPERATOR, Answer
+from cpor_app.http.route_table import JSON, OPERATOR, PROGRAMME_AND_READER, Answer
 from cpor_app.http.server import operation
 from cpor_core.model.base import Instant, LateModel, Value
 from cpor_core.model.insight import Figures, Grouping, Insight, Step
@@ -33,7 +33,7 @@ class RecountAsked(Value):
 @operation(
     summary="Figures about claims and associations",
     tag="Insight",
-    roles=OPERATOR,
+    roles=PROGRAMME_AND_READER,
     query=GroupBy,
     answers={200: {JSON: Insight, CSV: bytes}},
 )
@@ -58,7 +58,7 @@ async def get_insight(call: Call) -> Answer:
 @operation(
     summary="The figures as a page with charts",
     tag="Insight",
-    roles=OPERATOR,
+    roles=PROGRAMME_AND_READER,
     answers={200: {HTML: str}},
 )
 async def get_insight_page(call: Call) -> Answer:

@@ -1,4 +1,4 @@
-"""The operator's calls about the registry: partners, customers and closed days."""
+"""The calls about the registry: partners, customers and closed days. Only the operator changes it."""
 
 from collections.abc import Awaitable, Callable
 from datetime import date
@@ -10,11 +10,22 @@ from pydantic.alias_generators import to_camel
 
 from cpor_app.http.parsing import QueryFlag, validated
 from cpor_app.http.request import Call, not_found
-from cpor_app.http.route_table import OPERATOR, Answer
+from cpor_app.http.route_table import OPERATOR, PARTNER, PROGRAMME_AND_READER, Answer
 from cpor_app.http.server import operation
-from cpor_core.model.base import Day, Guid, LateModel, PartnerId, Value
+from cpor_core.model.base import Day, Guid, LateModel, PartnerId, Slug, Value
 from cpor_core.model.claim import LEFT_OUT
-from cpor_core.model.registry import ClosedDay, Customer, Partner, RegisteredClosedDay
+from cpor_core.model.registry import (
+    ClosedDay,
+    Country,
+    Customer,
+    Domain,
+    Language,
+    Partner,
+    RegisteredClosedDay,
+    Subdivision,
+    Subscription,
+    TimeZone,
+)
 from cpor_core.ports.stored import Registered
 from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner, unknown_items
 from cpor_core.use_cases.registry import closed_days, partners_and_customers
@@ -23,7 +34,7 @@ Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
 _get = partial(
     operation,
     tag="Registry",
-    roles=OPERATOR,
+    roles=PROGRAMME_AND_READER,
     etag=True,
     refusals=("NotFound", "ValidationFailed"),
 )
@@ -60,6 +71,20 @@ class CustomerView(Customer):
     notice_language: Annotated[str, Field(description="English, if there is no translation into `language`.")]
 
 
+class CustomerWithoutAddresses(Value):  # decision 52: a new field of a customer is not shown until it is named here
+    """A registered customer without mail addresses."""
+
+    name: str
+    domains: tuple[Domain, ...]
+    country: Country
+    subdivision: Subdivision | None
+    time_zone: TimeZone
+    language: Language
+    notice_language: str
+    workloads: tuple[Slug, ...]
+    subscriptions: tuple[Subscription, ...]
+
+
 class CustomerSent(Customer):
     """A customer as the operator sends it. An answer of GET can be sent too."""
 
@@ -83,12 +108,14 @@ class _TenantPath(LateModel):
 
 @_get(
     summary="A partner's location",
+    roles=PROGRAMME_AND_READER | PARTNER,
     answers={200: Partner},
 )
 async def get_partner(call: Call) -> Answer:
-    """The answer has the entry as it is registered."""
+    """The answer has the entry as it is registered. A partner can read only the locations of its own organisation."""
     found = await call.ports.registry.partner(_partner_id(call))
-    if found is None:
+    of_programme = call.roles & PROGRAMME_AND_READER
+    if found is None or not (of_programme or found.value.entra_tenant_id == call.organisation):
         raise not_found("entry")
     return _entry(found.value, found.version)
 
@@ -110,14 +137,21 @@ async def put_partner(call: Call) -> Answer:
 
 @_get(
     summary="A customer's tenant",
-    answers={200: CustomerView},
+    answers={200: (CustomerView, CustomerWithoutAddresses)},
 )
 async def get_customer(call: Call) -> Answer:
-    """The answer has the entry as it is registered. `noticeLanguage` is the language of the notices."""
+    """
+    The answer has the entry as it is registered. `noticeLanguage` is the language of the notices.
+
+    Only the operator sees the notice addresses.
+    """
     found = await call.ports.registry.customer(_tenant_id(call))
     if found is None:
         raise not_found("entry")
-    view = CustomerView(**dict(found.value), notice_language=_notice_language(call, found.value))
+    view = customer_view(call, found.value)
+    if not call.roles & OPERATOR:
+        shown = {name: getattr(view, name) for name in CustomerWithoutAddresses.model_fields}
+        return _entry(CustomerWithoutAddresses(**shown), found.version)
     return _entry(view, found.version)
 
 
@@ -175,7 +209,7 @@ class _ClosedDayPath(LateModel):
 @operation(
     summary="The closed days of all countries, the latest date first",
     tag="Registry",
-    roles=OPERATOR,
+    roles=PROGRAMME_AND_READER,
     answers={200: ListedClosedDays},
     paged=True,
 )
@@ -248,6 +282,11 @@ def _partner_id(call: Call) -> str:
 def _tenant_id(call: Call) -> str:
     with validated():
         return _TenantPath.model_validate({"tenantId": call.path("tenantId")}).tenantId
+
+
+def customer_view(call: Call, customer: Customer) -> CustomerView:
+    """Return a customer with the language of its notices."""
+    return CustomerView(**dict(customer), notice_language=_notice_language(call, customer))
 
 
 def _notice_language(call: Call, customer: Customer) -> str:

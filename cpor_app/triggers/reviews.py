@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from cpor_app.http.claim_act import ActBody, ClaimAct, Side, claim_act
 from cpor_app.http.parsing import QueryFlag
 from cpor_app.http.request import Call
-from cpor_app.http.route_table import PROGRAMME, REVIEWER, Answer
+from cpor_app.http.route_table import PROGRAMME, PROGRAMME_AND_READER, REVIEWER, Answer
 from cpor_app.http.server import operation
 from cpor_app.triggers.claims import (
     CommentView,
@@ -289,7 +289,7 @@ async def revoke_claim(act: ClaimAct[Revocation]) -> Case:
 @operation(
     summary="Everything that happened to a claim",
     tag="Reviews",
-    roles=PROGRAMME,
+    roles=PROGRAMME_AND_READER,
     answers={200: ListedEntries},
     paged=True,
     refusals=("NotFound",),

@@ -10,13 +10,16 @@ class Role(StrEnum):
 
     INCENTIVES_ADMIN = "Incentives.Admin"
     INCENTIVES_USER = "Incentives.User"
+    PROGRAM_READER = "Program.Reader"
     PROGRAM_REVIEWER = "Program.Reviewer"
     PROGRAM_OPERATOR = "Program.Operator"
     MAIL_EVENTS = "Mail.Events"
     CUSTOMER_ADMIN = "Customer.Admin"
 
 
-_COUNT_ONLY_IN_THE_PROGRAMME = frozenset({Role.PROGRAM_REVIEWER, Role.PROGRAM_OPERATOR, Role.MAIL_EVENTS})
+_COUNT_ONLY_IN_THE_PROGRAMME = frozenset(
+    {Role.PROGRAM_READER, Role.PROGRAM_REVIEWER, Role.PROGRAM_OPERATOR, Role.MAIL_EVENTS}
+)
 
 
 class CallerKind(StrEnum):

@@ -25,6 +25,15 @@ class Registry(Protocol):
     async def put_partner(self, partner_id: str, partner: Partner, former: Registered[Partner] | None) -> int:
         """Write over *former* (None: a new entry). Returns the new version. Raises `Conflict`."""
 
+    async def add_location(self, organisation: str, partner_id: str) -> None:
+        """Add a partnerId to the list of an organisation's locations, if it is not there already."""
+
+    async def locations(self, organisation: str) -> Sequence[str]:
+        """Return the partnerIds in an organisation's list. A listed location may not be registered (yet)."""
+
+    def partners(self) -> AsyncIterator[tuple[str, Registered[Partner]]]:
+        """Scan the table, and yield each location with its partnerId, in order."""
+
     async def customer(self, tenant_id: str) -> Registered[Customer] | None:
         """Return a customer's tenant. None when it is not registered."""
 

@@ -61,6 +61,12 @@ var roles = [
     displayName: 'Customer administrator'
     description: 'Sees and answers the requests about their own tenant.'
   }
+  {
+    id: '5c1b1e0a-6d0f-4b5c-9a1c-2f7c3c1d0a07'
+    value: 'Program.Reader'
+    displayName: 'Programme reader'
+    description: 'Reads what has no personal data. Counts in the programme\'s own tenant only.'
+  }
 ]
 var appRoles = [
   for role in roles: {

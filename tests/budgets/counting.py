@@ -345,6 +345,8 @@ async def takeover(c: Counter) -> None:
 async def registry(c: Counter) -> None:
     """What the operator and the mail system do."""
     partner = (await c.ask("get_partner", "GET", f"/partners/{PARTNER_ID}", **OPERATOR)).json()
+    await c.ask("get_me", "GET", "/me", "a partner with one location")
+    await c.ask("get_me", "GET", "/me", "a customer's administrator", **ADMINISTRATOR)
     customer = (await c.ask("get_customer", "GET", f"/customers/{CUSTOMER}", **OPERATOR)).json()
     await c.ask("put_partner", "PUT", f"/partners/{PARTNER_ID}", json={**partner, "name": "New"}, **OPERATOR)
     closed_day = f"/closed-days/FR/{MONDAY.date()}"

@@ -653,6 +653,18 @@ class StoresContract(ABC):
         assert second is not None
         assert (second.value, second.version) == (partner(name="Renamed"), 2)
 
+    async def test_an_organisation_has_a_list_of_locations(self, stores: Stores) -> None:
+        """In order, each once. The entries themselves are found by a scan, without those of customers."""
+        for partner_id in ("6660001", "4782913", "4782913"):
+            await stores.registry.add_location(ADATUM, partner_id)
+        await stores.registry.put_partner("4782913", partner(), None)
+        await stores.registry.put_customer(TENANT, customer(), None)
+
+        assert await stores.registry.locations(ADATUM) == ["4782913", "6660001"]
+        assert await stores.registry.locations(TENANT) == []
+        assert [(key, found.value) async for key, found in stores.registry.partners()] == [("4782913", partner())]
+        assert [key async for key, _ in stores.registry.customers()] == [TENANT]
+
     async def test_the_largest_customer_fits_its_row(self, stores: Stores) -> None:
         """Five hundred subscriptions, fifty domains, ten addresses, two hundred workloads."""
         random.seed(2)

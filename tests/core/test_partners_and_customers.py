@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.storage.row_store import Delete, Op
+from cpor_app.adapters.storage.row_store import Delete, Op, Put
 from cpor_core.due_work import Kind
 from cpor_core.errors import Conflict, Refused, Retryable
 from cpor_core.model.claim import Item, Reason, Status
@@ -20,6 +20,7 @@ from tests.core.builders import (
     ADATUM,
     EXCHANGE,
     FABRIKAM,
+    LITWARE,
     PARTNER_IDS,
     SHAREPOINT,
     SUBSCRIPTION,
@@ -83,6 +84,50 @@ async def test_a_partner_is_enrolled_in_engagements_that_exist(core: Core) -> No
         await put_partner(core, partner(enrolled_engagements=(USAGE, "no-such")))
 
 
+async def test_a_location_is_never_registered_without_being_listed(core: Core) -> None:
+    """The process dies between the two writes. A listed location that is not registered is not shown."""
+
+    async def die(_: str, ops: Sequence[Op]) -> None:
+        if ops[0].key != NEW:
+            raise Retryable("the process died")
+
+    core.rows.before = die
+    with pytest.raises(Retryable):
+        await put_partner(core, partner(LITWARE))
+    core.rows.before = None
+    before = await partners_and_customers.locations(core.ports, LITWARE)
+    await put_partner(core, partner(LITWARE))
+    after = await partners_and_customers.locations(core.ports, LITWARE)
+
+    assert await core.ports.registry.locations(LITWARE) == [NEW]
+    assert before == []
+    assert after == [(NEW, partner(LITWARE))]
+
+
+async def test_an_organisation_has_more_locations_than_are_read_at_once(core: Core) -> None:
+    """All of them are shown, in the order of their ids."""
+    numbers = [str(8880000 + number) for number in range(partners_and_customers.LOCATIONS_AT_ONCE + 1)]
+    for number in numbers:
+        await put_partner(core, partner(LITWARE), number)
+
+    assert [name for name, _ in await partners_and_customers.locations(core.ports, LITWARE)] == numbers
+
+
+async def test_a_refused_location_of_another_organisation_is_not_shown(core: Core) -> None:
+    """Two operators register one partnerId at once for two organisations. One of them wins."""
+
+    async def go_first() -> None:
+        await put_partner(core, partner(FABRIKAM))
+
+    async with core.rows.once_before("registry", go_first):
+        with pytest.raises(Refused, match="PreconditionFailed"):
+            await put_partner(core, partner(LITWARE))
+
+    assert await core.ports.registry.locations(LITWARE) == [NEW]
+    assert await partners_and_customers.locations(core.ports, LITWARE) == []
+    assert await partners_and_customers.locations(core.ports, FABRIKAM) == [(NEW, partner(FABRIKAM))]
+
+
 async def test_a_partner_id_stays_with_its_organisation(core: Core) -> None:
     """It never changes (decision 32)."""
     with pytest.raises(Refused, match="OrganisationFixed"):
@@ -115,13 +160,13 @@ async def test_a_missing_entry_matches_no_version(core: Core) -> None:
 async def test_a_write_of_ours_whose_answer_was_lost_is_a_success(core: Core) -> None:
     """The SDK repeats the write and meets its own row."""
 
-    async def lost() -> None:
-        raise Conflict("registry: EntityAlreadyExists")
+    async def lose_the_entrys(_: str, ops: Sequence[Op]) -> None:
+        if not isinstance(ops[0], Put):  # a key of a list is put over any former key
+            raise Conflict("registry: EntityAlreadyExists")
 
-    async with core.rows.once_after("registry", lost):
-        assert await put_partner(core, partner()) == Written(1, new=True)
-    async with core.rows.once_after("registry", lost):
-        assert (await put_customer(core, customer(name="Renamed")))[0] == Written(2, new=False)
+    core.rows.after = lose_the_entrys
+    assert await put_partner(core, partner()) == Written(1, new=True)
+    assert (await put_customer(core, customer(name="Renamed")))[0] == Written(2, new=False)
 
 
 async def test_a_lost_race_is_reported(core: Core) -> None:

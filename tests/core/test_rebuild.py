@@ -30,6 +30,7 @@ from cpor_core.use_cases.due_work import rebuild as rebuilding
 from cpor_core.use_cases.due_work.rebuild import rebuild
 from cpor_core.use_cases.feed import webhooks
 from cpor_core.use_cases.privacy import erase_person
+from cpor_core.use_cases.registry.partners_and_customers import locations
 from tests.core.builders import (
     ADATUM,
     DAY,
@@ -37,11 +38,13 @@ from tests.core.builders import (
     FABRIKAM,
     LITWARE,
     MONDAY,
+    PARTNER_IDS,
     PERSON,
     TEAMS,
     TENANT,
     USAGE,
     customer,
+    partner,
 )
 from tests.core.memory_core import Core
 from tests.core.test_machine import Machine
@@ -284,6 +287,15 @@ async def test_items_that_have_left_the_tenant_are_ended(core: Core) -> None:
     await rebuild(core.ports, await core.now())
 
     assert [row.subject for row in await core.due_rows() if row.kind is Kind.END_GONE_ITEMS] == [TENANT, TENANT]
+
+
+async def test_locations_of_an_organisation_are_listed(core: Core) -> None:
+    """The first release registered locations without a list."""
+    assert await locations(core.ports, ADATUM) == []
+
+    await rebuild(core.ports, await core.now())
+
+    assert await locations(core.ports, ADATUM) == [(PARTNER_IDS[ADATUM], partner(ADATUM))]
 
 
 async def test_claims_of_an_unregistered_customer_stay(core: Core) -> None:

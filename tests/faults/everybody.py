@@ -153,7 +153,7 @@ def _caller(line: Operation, party: str | None) -> tuple[str, str | None, str]:
     own = PARTNER if party in (OWN, None) else OTHER_PARTNER
     if line.roles is None:
         return CUSTOMERS, None, own
-    role = next(role for role in CALLERS if role in line.roles)
+    role = next(role for role in CALLERS if not line.roles or role in line.roles)
     kind, tenant = CALLERS[role]
     return kind, role.value, tenant or own
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cpor_app.http.route_table import operations
 from tests.support.service import Service
-from tests.triggers.calls import TENANTS, address, shares_its_service
+from tests.triggers.calls import TENANTS, address, may_call, shares_its_service
 
 HOSTILE = st.sampled_from(
     [
@@ -81,7 +81,7 @@ async def test_no_address_at_all_makes_the_service_fail(service: Service, data: 
     names = ("claimId", "associationId", "requestId", "partnerId", "tenantId", "fileName", "engagementId")
     parts = {name: quote(data.draw(TEXT, label=name), safe="") for name in names if f"{{{name}}}" in line.route}
     query = data.draw(st.dictionaries(st.sampled_from(NAMES), TEXT, max_size=4), label="query")
-    role = min(line.roles) if line.roles else None
+    role = may_call(line)
     path = f"{address(line, '', **parts)}?{urlencode(query)}"
 
     answer = await service.request("GET", path, role=role, tenant=TENANTS[role] if role else "")

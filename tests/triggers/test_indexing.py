@@ -46,6 +46,7 @@ HTTP = {
     "get_insight": ("GET", "insight"),
     "get_insight_page": ("GET", "insight/page"),
     "get_openapi": ("GET", "openapi.json"),
+    "get_me": ("GET", "me"),
     "get_partner": ("GET", "partners/{partnerId}"),
     "erase_person": ("POST", "operations/erasures"),
     "get_erasure": ("GET", "operations/erasures/{erasureId}"),

@@ -10,13 +10,13 @@ from cpor_app.http.route_table import Operation, operations
 from cpor_core.model.caller import Role
 from tests.support import description
 from tests.support.service import PARTNER, Service
-from tests.triggers.calls import TENANTS, address, content_type, line_of, make_named, shares_its_service
+from tests.triggers.calls import TENANTS, address, content_type, line_of, make_named, may_call, shares_its_service
 from tests.triggers.refusals import refused, targets
 
 
 async def asked(service: Service, line: Operation, claim_id: str, query: str) -> Any:
     """Send an operation that query, as somebody who may, with a body of nothing."""
-    role = min(line.roles) if line.roles else Role.INCENTIVES_ADMIN
+    role = may_call(line) or Role.INCENTIVES_ADMIN
     path = address(line, claim_id)
     return await service.request(
         line.method,

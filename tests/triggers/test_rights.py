@@ -8,8 +8,18 @@ import pytest
 from cpor_app.http.route_table import operations
 from cpor_core.model.caller import Role
 from devhost.stack.issuer import PROGRAMME_TENANT
-from tests.support.service import ACKNOWLEDGED, CUSTOMER, OTHER_PARTNER, PARTNER, PDF, Service, claim_as_sent
-from tests.triggers.calls import TENANTS, ask, line_of
+from tests.support.service import (
+    ACKNOWLEDGED,
+    CUSTOMER,
+    OTHER_PARTNER,
+    OTHER_PARTNER_ID,
+    PARTNER,
+    PARTNER_ID,
+    PDF,
+    Service,
+    claim_as_sent,
+)
+from tests.triggers.calls import TENANTS, ask, line_of, make_named
 from tests.triggers.refusals import refused
 
 STRANGER = "dddddddd-0000-4000-8000-00000000000d"
@@ -28,12 +38,12 @@ async def test_a_role_opens_the_operations_that_list_it_and_no_other(service: Se
     """In the very tenant where it counts."""
     claim = await service.draft()
     for line in operations():
-        if line.roles is not None and role not in line.roles:
+        if line.roles and role not in line.roles:
             refused(await ask(service, line, claim["id"], role=role, tenant=TENANTS[role]), 403, "RoleRequired")
 
 
 @pytest.mark.parametrize("tenant", [PARTNER, CUSTOMER, STRANGER])
-@pytest.mark.parametrize("role", [Role.PROGRAM_REVIEWER, Role.PROGRAM_OPERATOR, Role.MAIL_EVENTS])
+@pytest.mark.parametrize("role", [Role.PROGRAM_READER, Role.PROGRAM_REVIEWER, Role.PROGRAM_OPERATOR, Role.MAIL_EVENTS])
 async def test_the_programmes_roles_open_nothing_in_any_other_tenant(service: Service, tenant: str, role: Role) -> None:
     """Every tenant's administrator can hand them out to his own people."""
     claim = await service.draft()
@@ -50,7 +60,7 @@ async def test_partner_who_has_the_programmes_roles_as_well_is_a_partner(service
     own = await service.request("GET", f"/claims/{claim['id']}", role=everything)
     reviews = await service.request("GET", "/reviews", role=everything)
     approved = await service.request("POST", f"/reviews/{claim['id']}/approve", role=everything)
-    registered = await service.request("GET", "/partners/4782913", role=everything)
+    registered = await service.request("GET", f"/customers/{CUSTOMER}", role=everything)
 
     assert own.status_code == 200
     for answer in (reviews, approved, registered):
@@ -190,3 +200,76 @@ async def test_user_may_not_edit_what_is_no_draft(service: Service) -> None:
         headers={"If-Match": asked.json()["etag"]},
     )
     assert patched.status_code == 403, patched.text
+
+
+READERS_CUSTOMER = {
+    "name",
+    "domains",
+    "country",
+    "subdivision",
+    "timeZone",
+    "language",
+    "noticeLanguage",
+    "workloads",
+    "subscriptions",
+}
+READERS_PARTNER = {
+    "name",
+    "entraTenantId",
+    "country",
+    "subdivision",
+    "timeZone",
+    "language",
+    "enrolledEngagements",
+}
+
+
+@pytest.mark.parametrize("role", [Role.PROGRAM_READER, Role.PROGRAM_REVIEWER])
+async def test_only_the_operator_sees_mail_addresses_of_the_registry(service: Service, role: Role) -> None:
+    """A reader sees a closed list of fields without personal data (decision 52); a reviewer sees people by claim."""
+    await service.register(noticeAddresses=["it@contoso.fr"])
+
+    customer = await service.programme("GET", f"/customers/{CUSTOMER}", role=role)
+    whole = await service.programme("GET", f"/customers/{CUSTOMER}")
+    partner = await service.programme("GET", f"/partners/{PARTNER_ID}", role=role)
+
+    assert set(customer.json()) == READERS_CUSTOMER
+    assert customer.json().items() <= whole.json().items()
+    assert whole.json()["noticeAddresses"] == ["it@contoso.fr"]
+    assert "@" not in customer.text
+    assert set(partner.json()) == READERS_PARTNER
+
+
+async def test_reader_reads_what_names_no_person_and_acts_on_nothing(service: Service) -> None:
+    """Registry, closed days, histories, insight and associations that the customer does not know (decision 52)."""
+    claim = await service.official()
+    await make_named(service)
+    open_to_readers = [line for line in operations() if line.roles and Role.PROGRAM_READER in line.roles]
+    contacts = claim["contacts"].values()
+    private = [claim["name"], *(contact[field] for contact in contacts if contact for field in ("name", "email"))]
+
+    for line in open_to_readers:
+        answer = await ask(service, line, claim["id"], role=Role.PROGRAM_READER)
+        assert answer.status_code == 200, line.name
+        assert [text for text in private if text in answer.text] == [], line.name
+    assert {line.method for line in open_to_readers} == {"GET"}
+    assert {line.name for line in open_to_readers} == {
+        "review_history",
+        "list_untold_associations",
+        "get_insight",
+        "get_insight_page",
+        "get_partner",
+        "get_customer",
+        "list_closed_days",
+        "get_closed_day",
+    }
+
+
+async def test_partner_reads_its_own_locations_only(service: Service) -> None:
+    """A location of another organisation, and one that is not registered, are not found."""
+    own = await service.request("GET", f"/partners/{PARTNER_ID}", role="Incentives.User")
+    registered = await service.programme("GET", f"/partners/{PARTNER_ID}")
+
+    assert (own.status_code, own.json()) == (200, registered.json())
+    for partner_id in (OTHER_PARTNER_ID, "99990000"):
+        refused(await service.request("GET", f"/partners/{partner_id}"), 404, "NotFound")

@@ -30,7 +30,7 @@ def operation(line: Operation, schemas: Models, lines: Sequence[Operation]) -> D
             "parameters": [*_path_parameters(line), *_query_parameters(line, schemas), *_header_parameters(line)],
             "requestBody": _request_body(line, schemas) if line.body is not None else None,
             "responses": _responses(line, schemas, lines),
-            "security": [{"bearer": [role.value]} for role in sorted(line.roles or ())],
+            "security": _security(line),
         }
     )
 
@@ -46,9 +46,16 @@ def head(line: Operation, schemas: Models) -> Described:
     return made
 
 
+def _security(line: Operation) -> Sequence[dict[str, list[str]]]:
+    """Return an alternative for each role. Empty without a token."""
+    if line.roles is None:
+        return []
+    return [{"bearer": [role.value]} for role in sorted(line.roles)] or [{"bearer": []}]
+
+
 def _description(line: Operation) -> str:
     parts = [line.description]
-    if line.roles is not None:
+    if line.roles:
         parts.append("Roles: " + ", ".join(f"`{role.value}`" for role in sorted(line.roles)) + ".")
     return "\n\n".join(parts)
 

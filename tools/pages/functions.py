@@ -82,6 +82,8 @@ def _roles(function: Indexed) -> str:
         return "anyone"
     if line.roles is None:
         return "the mailed link" if line.in_words else "anyone"
+    if not line.roles:
+        return "anyone with a token"
     return listed(role for role in Role if role in line.roles)
 
 

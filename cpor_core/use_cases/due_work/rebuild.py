@@ -55,7 +55,7 @@ class Rebuilt:
 
 async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
     """
-    Write every row of `duework`, `partnerclaims` and `reviews` that follows from the other tables.
+    Write every row of `duework`, `partnerclaims` and `reviews`, and the lists of locations, from the other rows.
 
     Rows that exist already stay. Makes about four requests for each claim. Raises `StorageBusy`. The rows that were
     written before it are valid.
@@ -68,6 +68,8 @@ async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
     await _batches(ports, now, rebuilt)
     await _files(ports, evidence, now, rebuilt)
     await _mails_failures_and_erasures(ports, now, rebuilt)
+    async for partner_id, partner in ports.registry.partners():
+        await ports.registry.add_location(partner.value.entra_tenant_id, partner_id)
     return rebuilt
 
 

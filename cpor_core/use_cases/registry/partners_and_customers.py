@@ -14,6 +14,7 @@ from cpor_core.rules.input_faults import refused_fields
 from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner
 from cpor_core.use_cases.claims.subscription_ends import Ending, due_rows, end_gone_items, endings, takes_away
 from cpor_core.use_cases.register.untold import due_row, notify_others, people_to_notify, waiting_for_others
+from cpor_core.use_cases.together import together
 
 Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
 
@@ -43,10 +44,32 @@ async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match:
             resolution="Register a new partnerId for the other organisation.",
         )
     verify_match(if_match, former)
+    await ports.registry.add_location(partner.entra_tenant_id, partner_id)  # first, so that no location lacks it
     try:
         return Written(await ports.registry.put_partner(partner_id, partner, former), former is None)
     except Conflict:
         return own_write(await ports.registry.partner(partner_id), partner, former)
+
+
+LOCATIONS_AT_ONCE = 32
+
+
+async def locations(ports: Ports, organisation: str) -> Sequence[tuple[str, Partner]]:
+    """
+    Return the registered locations of an organisation with their partnerIds, in the order of these.
+
+    Makes a request, and one for each location. A location that was registered before the list of locations existed is
+    missing until its next PUT or a rebuild.
+    """
+    listed = await ports.registry.locations(organisation)
+    found: list[Registered[Partner] | None] = []
+    for first in range(0, len(listed), LOCATIONS_AT_ONCE):
+        found += await together(map(ports.registry.partner, listed[first : first + LOCATIONS_AT_ONCE]))
+    return [
+        (partner_id, entry.value)
+        for partner_id, entry in zip(listed, found, strict=True)
+        if entry is not None and entry.value.entra_tenant_id == organisation
+    ]
 
 
 @dataclass(frozen=True, slots=True)

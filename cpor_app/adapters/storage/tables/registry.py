@@ -1,11 +1,11 @@
-"""Table `registry`: one partition for each partner and customer, and one for all closed days."""
+"""Table `registry`: a partition for each partner's location, organisation and customer, and one for all closed days."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import date
 from typing import TypeVar
 
-from cpor_app.adapters.storage.row_store import Delete, Insert, Replace, Row, Rows
+from cpor_app.adapters.storage.row_store import Delete, Insert, Put, Replace, Row, Rows
 from cpor_app.adapters.storage.tables import packed, unpacked
 from cpor_core.model.base import Value
 from cpor_core.model.registry import ClosedDay, Customer, Partner, RegisteredClosedDay
@@ -56,18 +56,23 @@ class RegistryTable:
         finally:
             self._recent.pop(partner_id, None)
 
+    async def add_location(self, organisation: str, partner_id: str) -> None:
+        await self._rows.write(TABLE, f"organisation|{organisation}", Put(partner_id, {}))
+
+    async def locations(self, organisation: str) -> Sequence[str]:
+        return [row.key async for row in self._rows.query(TABLE, f"organisation|{organisation}")]
+
+    def partners(self) -> AsyncIterator[tuple[str, Registered[Partner]]]:
+        return self._scan("partner", Partner)
+
     async def customer(self, tenant_id: str) -> Registered[Customer] | None:
         return await self._get(f"customer|{tenant_id}", Customer)
 
     async def put_customer(self, tenant_id: str, customer: Customer, former: Registered[Customer] | None) -> int:
         return await self._put(f"customer|{tenant_id}", customer, former)
 
-    async def customers(self, *, after: str = "") -> AsyncIterator[tuple[str, Registered[Customer]]]:
-        async for row in self._rows.scan(TABLE, after=f"customer|{after}"):
-            kind, _, tenant_id = row.partition.partition("|")
-            if kind != "customer":
-                return
-            yield tenant_id, _registered(row, Customer)
+    def customers(self, *, after: str = "") -> AsyncIterator[tuple[str, Registered[Customer]]]:
+        return self._scan("customer", Customer, after)
 
     async def closed_days(self) -> ClosedDays:
         if self._read_at is None or self._elapsed() - self._read_at > REMEMBERED_SECONDS:
@@ -104,6 +109,15 @@ class RegistryTable:
     async def _get(self, partition: str, kind: type[Entry], key: str = ROW) -> Registered[Entry] | None:
         row = await self._rows.get(TABLE, partition, key)
         return _registered(row, kind) if row is not None else None
+
+    async def _scan(
+        self, name: str, kind: type[Entry], after: str = ""
+    ) -> AsyncIterator[tuple[str, Registered[Entry]]]:
+        async for row in self._rows.scan(TABLE, after=f"{name}|{after}"):
+            found, _, entry_id = row.partition.partition("|")
+            if found != name:
+                return
+            yield entry_id, _registered(row, kind)
 
     async def _put(self, partition: str, value: Value, former: Registered[Entry] | None, key: str = ROW) -> int:
         version = former.version + 1 if former is not None else 1
