@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from cpor_app.adapters.storage.row_store import Op
+from cpor_app.adapters.storage.tables import changes as changes_table
 from cpor_app.adapters.storage.tables.changes import ChangesTable
 from cpor_app.queue_names import PARTNER_NOTICES
 from cpor_core.due_work import RETENTION, Kind
@@ -79,6 +80,16 @@ async def test_the_head_of_a_feed_is_read_once_and_again_after_each_change_by_an
 
     assert read == ["changes"]
     assert [change.sequence for change in await feed_of(core)] == [1, 2, 3, 4, 5]
+
+
+async def test_a_process_remembers_a_limited_number_of_heads(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The head of the feed that was written longest ago is forgotten, and read again."""
+    monkeypatch.setattr(changes_table, "MOST_KNOWN_HEADS", 1)
+    table = ChangesTable(core.rows)
+    for organisation in (ADATUM, FABRIKAM, ADATUM):
+        await table.known_head(organisation)
+
+    assert list(table._known_heads) == [ADATUM]
 
 
 async def test_each_change_is_in_the_feed_at_once(core: Core) -> None:

@@ -21,6 +21,7 @@ from cpor_core.rules.grace import GRACE
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.use_cases.change_claim import NO_CONTEXT
 from cpor_core.use_cases.claims import comments, drafts
+from cpor_core.use_cases.due_work.process_claim import STEPS
 from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN, PAGE, SETTLED_AFTER, TIME_LIMIT, process_page
 from tests.core.builders import (
     DAY,
@@ -262,6 +263,21 @@ async def test_while_pages_wait_the_timer_does_all_pages_itself(core: Core) -> N
     assert await core.due_rows() == []
 
 
+async def test_a_timer_that_cannot_count_the_messages_does_all_pages_itself(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue does not answer, or does not exist yet."""
+    await many_rows(core)
+
+    async def unknown(_: str) -> int:
+        raise StorageBusy("throttled")
+
+    monkeypatch.setattr(core.queues, "length", unknown)
+    swept = await core.sweep()
+
+    assert (swept.done, len(core.queues.waiting)) == (MANY, 0)
+
+
 async def test_a_page_is_sent_again_if_its_message_was_lost(core: Core) -> None:
     """The rows are still there."""
     await many_rows(core)
@@ -339,6 +355,53 @@ async def test_the_oldest_due_work_is_reported_until_it_is_done(core: Core) -> N
     assert (await core.sweep()).due_since is None
 
 
+async def test_a_newer_row_of_the_claim_does_not_make_old_work_look_young(core: Core) -> None:
+    """The first row of a claim leads to all of its work. The row of the delayed work stays too, with its age."""
+    core.mailbox.down = True
+    case = await core.notified()
+    core.clock.advance(SOON)
+    first = (await core.sweep()).due_since
+    core.clock.advance(HOUR)
+    await core.ports.duework.add([DueRow(await core.now(), case.claim.id, Kind.WRITE_DOWN)])
+
+    assert (await core.sweep()).due_since == first
+    core.clock.advance(2 * HOUR)
+    assert (await core.sweep()).due_since == first
+
+
+async def test_a_row_whose_own_work_was_done_is_deleted_while_other_work_of_its_claim_is_delayed(core: Core) -> None:
+    """The partner's mail was sent, so its row goes."""
+    case = await core.decline(await core.notified())
+    core.lose_messages()
+    core.mailbox.put_off.add("anne.durand@contoso.fr")
+    core.clock.advance(SOON)
+
+    await core.sweep()
+
+    left = {row.kind for row in await core.due_rows(case)}
+    assert core.mailbox.news()[-1:] == ["declined"]
+    assert (Kind.SEND_MAIL in left, Kind.NOTIFY_PARTNER in left) == (True, False)
+
+
+async def test_work_that_failed_is_tried_once_a_run(core: Core) -> None:
+    """The other rows of its claim do not lead to it again."""
+    core.mailbox.down = True
+    case = await core.notified()
+    core.clock.advance(SOON)
+    await core.ports.duework.add([DueRow(await core.now(), case.claim.id, kind) for kind in STEPS])
+    tries: list[str] = []
+
+    async def fail(table: str, _: Sequence[Op]) -> None:
+        if table == "claims":
+            tries.append(table)
+            raise StorageBusy("throttled")
+
+    core.rows.before = fail
+    swept = await core.sweep()
+
+    assert (swept.failed, len(tries)) == (1, 1)
+
+
 @pytest.mark.parametrize("kind", [Kind.DELETE_MESSAGE_IDS, Kind.DELIVER, Kind.ERASE_PERSON])
 async def test_work_that_nobody_waits_for_can_be_late(core: Core, kind: Kind) -> None:
     """A deletion that fails, a partner's server that is down, and a long erasure lead to no alert."""
@@ -370,9 +433,16 @@ async def test_a_done_row_is_deleted_at_once_when_its_act_is_stored(core: Core) 
     core.clock.advance(SOON)
     due = [row.kind for row in await core.due_rows(case) if row.due <= core.clock.real()]
     core.rows.written.clear()
+    loads, load = [], core.ports.claims.load
 
+    async def counted(claim_id: str) -> StoredCase | None:
+        loads.append(claim_id)
+        return await load(claim_id)
+
+    core.ports.claims.load = counted  # type: ignore[method-assign]
     await core.sweep()
 
+    assert loads == [case.claim.id]
     assert {Kind.NOTIFY_CUSTOMER, Kind.NOTIFY_PARTNER, Kind.ANNOUNCE} <= set(due)
     assert [row for row in await core.due_rows(case) if row.due <= core.clock.real() + HOUR / 2] == []
     assert core.rows.written == ["duework"]
