@@ -38,7 +38,7 @@ from cpor_core.rules.grace import GRACE
 from cpor_core.rules.person_matcher import Person
 from cpor_core.transitions import personal_data
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
-from cpor_core.use_cases.claims import batches, comments, csv_export, customer_acts, drafts, partner_acts
+from cpor_core.use_cases.claims import batches, comments, csv_export, customer_acts, drafts, partner_acts, reviews
 from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.mail_message_ids import message_id_expiry, message_id_of
 from cpor_core.use_cases.privacy import erase_person
@@ -46,10 +46,13 @@ from tests.core.builders import (
     ADATUM,
     ANNE,
     FABRIKAM,
+    LITWARE,
     PERSON,
     SALES,
+    TEAMS,
     TENANT,
     TERMS,
+    USAGE,
     answer_by,
     contacts,
     draft,
@@ -776,6 +779,28 @@ async def test_every_mail_that_was_ever_sent_is_in_the_claims_list(core: Core) -
     assert len(set(claim.listed_mails)) == len(claim.listed_mails)
 
 
+async def test_every_mail_of_rivals_and_every_reminder_is_in_a_list(core: Core) -> None:
+    """A holder is superseded, both partners hear of each other, and customer and partner are reminded."""
+    held = await core.official(items=(TEAMS,), engagement=USAGE)
+    rival = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    rival = await reviews.start(core.ports, await core.case(rival), await core.now(), NO_CONTEXT)
+    rival = await reviews.request_information(
+        core.ports, rival, await core.now(), [Reason.EVIDENCE_MISSING], NO_CONTEXT
+    )
+    assert rival.claim.time_to_answer is not None
+    core.clock.set(rival.claim.time_to_answer.reminder_at)
+    await core.sweep()
+    winner = await core.notified(LITWARE, items=(TEAMS,), engagement=USAGE)
+    for _ in range(45):
+        core.clock.advance(timedelta(days=1))
+        await core.rest()
+
+    claims = [(await core.stored(case)).claim for case in (held, rival, winner)]
+    sent = {mail.message_id: mail.kind for mail in (*core.mailbox.sent, *core.mailbox.to_partners)}
+    assert {"reminder", "answerReminder", "competing", "closing"} <= set(sent.values())
+    assert sent.keys() <= {message_id_of(claim, mail) for claim in claims for mail in claim.listed_mails}
+
+
 async def test_a_claim_that_was_opened_again_keeps_its_message_ids(core: Core) -> None:
     """The due row of the first close finds nothing to do. The next close writes another row."""
     case = await core.decline(await core.notified())
@@ -802,6 +827,23 @@ async def test_a_row_for_a_mail_that_its_claim_lists_is_not_needed(core: Core) -
 
     assert await core.ports.mails.find(notice.message_id) is not None
     assert Kind.DELETE_MESSAGE_ID not in [one.kind for one in await core.due_rows()]
+
+
+async def test_a_message_id_of_the_first_release_lives_as_long_as_its_claim(core: Core) -> None:
+    """Its claim does not list the mail. A delivery report must find an open claim, and a link must work."""
+    case = await core.notified()
+    name, now = "0f0e0d0c-0000-4000-8000-000000000001", await core.now()
+    row_ref = core.ports.mails.row_ref(name)
+    await core.ports.mails.start_sending(name, SentMail(case.claim.id, "notice", 1, 1), "me", now, now)
+    await core.ports.duework.add([DueRow(now, case.claim.id, Kind.DELETE_MESSAGE_ID, name, deletes=row_ref)])
+
+    await core.sweep()
+    assert await core.ports.mails.find(name) is not None
+
+    await core.withdraw(case)
+    core.clock.advance(timedelta(days=91))
+    await core.sweep()
+    assert await core.ports.mails.find(name) is None
 
 
 async def test_a_message_id_of_a_claim_that_is_gone_is_deleted(core: Core) -> None:
