@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cpor_app.adapters.storage.row_store import Delete
+from cpor_app.adapters.storage.tables import registry
 from cpor_app.adapters.storage.tables.registry import RECENT_SECONDS, RegistryTable
 from cpor_core.due_work import RETENTION, Kind
 from cpor_core.errors import Refused
@@ -96,6 +97,17 @@ async def test_the_partners_name_is_taken_from_the_registry_at_submission(core: 
     await core.ports.registry.put_partner(PARTNER_IDS[ADATUM], partner(name="Adatum SA"), former)
 
     assert (await submit(core, case)).claim.partner_name == "Adatum SA"
+
+
+async def test_a_process_remembers_a_limited_number_of_locations(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The location that was read longest ago is forgotten."""
+    monkeypatch.setattr(registry, "MOST_RECENT", 1)
+    table = RegistryTable(core.rows)
+
+    for organisation in (ADATUM, FABRIKAM):
+        assert await table.recent_partner(PARTNER_IDS[organisation]) is not None
+
+    assert list(table._recent) == [PARTNER_IDS[FABRIKAM]]
 
 
 async def test_a_partner_who_is_no_longer_registered_cannot_submit(core: Core) -> None:
