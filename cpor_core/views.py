@@ -102,6 +102,12 @@ class ClaimView(Value):
     etag: str
 
 
+class OwnClaimView(ClaimView):
+    """A claim as its partner sees it: with the partner's own reference."""
+
+    reference: str | None
+
+
 class AssociationView(Value):
     """An association, in the same shape for partner and customer."""
 
@@ -119,10 +125,20 @@ class AssociationView(Value):
 
 def entity_tag(case: Case) -> str:
     """
-    Return the entity tag of a claim (decision 40).
+    Return the entity tag of a claim for those who do not see the partner's reference (decision 40).
 
     The tag is made from the stored versions of the claim and its slots, and from the state at the case's instant.
     """
+    return _entity_tag(case, str(case.stored.claim.shared_version))
+
+
+def own_entity_tag(case: Case) -> str:
+    """Return the entity tag of a claim for its partner. It also changes with the reference."""
+    claim = case.stored.claim
+    return _entity_tag(case, f"{claim.shared_version}+{claim.notes}" if claim.notes else str(claim.version))
+
+
+def _entity_tag(case: Case, version: str) -> str:
     stored, claim = case.stored, case.claim
     versions = []
     if (
@@ -131,7 +147,7 @@ def entity_tag(case: Case) -> str:
         versions = [f"{item.key}:{stored.slots[item.key].version}" for item in stored.claim.items]
     ended = ",".join(item.key for item in claim.ended_items)
     others = f"{is_competing(case)}|{stands_still(case)}"
-    shown = f"{claim.id}|{stored.claim.version}|{'|'.join(sorted(versions))}|{claim.status}|{ended}|{others}"
+    shown = f"{claim.id}|{version}|{'|'.join(sorted(versions))}|{claim.status}|{ended}|{others}"
     return f'"{hashlib.sha256(shown.encode()).hexdigest()[:32]}"'
 
 
@@ -149,7 +165,7 @@ def is_competing(case: Case) -> bool:
 
 
 def claim_view(case: Case, terms: Terms) -> ClaimView:
-    """Return what callers see of a claim."""
+    """Return what every caller sees of a claim."""
     claim = case.claim
     return ClaimView(
         id=claim.id,
@@ -177,6 +193,13 @@ def claim_view(case: Case, terms: Terms) -> ClaimView:
         history_hash=claim.history_hash,
         etag=entity_tag(case),
     )
+
+
+def own_claim_view(case: Case, terms: Terms) -> OwnClaimView:
+    """Return what the claim's partner sees."""
+    view = claim_view(case, terms)
+    shown = {name: getattr(view, name) for name in ClaimView.model_fields if name != "etag"}
+    return OwnClaimView.model_construct(**shown, reference=case.claim.reference, etag=own_entity_tag(case))
 
 
 def window_view(case: Case) -> WindowView | None:

@@ -25,7 +25,7 @@ from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import ActContext, find, verify_match
 from cpor_core.use_cases.claims.customer_acts import Opened
-from cpor_core.views import ClaimView, claim_view
+from cpor_core.views import ClaimView, entity_tag, own_claim_view, own_entity_tag
 
 
 class Call:
@@ -133,16 +133,16 @@ class Call:
             raise not_found("claim")
         if exists is not None:
             exists(case)
-        return await self._matched(case)
+        return await self._matched(case, own_entity_tag)
 
     async def any_case(self) -> Case:
         """Return the claim that the address names, of any organisation. Only the programme's operations call this."""
         case = await find(self.ports, self.claim_id, await self.now())
         if case is None:
             raise not_found("claim")
-        return await self._matched(case)
+        return await self._matched(case, entity_tag)
 
-    async def _matched(self, case: Case) -> Case:
+    async def _matched(self, case: Case, tag: Callable[[Case], str]) -> Case:
         if_match = self.if_match
         if self.operation.if_match == "required" and if_match is None:
             raise Refused(
@@ -152,7 +152,7 @@ class Call:
                 resolution="Send the ETag that you read, so that you overwrite no other change.",
             )
         if if_match is not None and self.request.method not in ("GET", "HEAD"):
-            verify_match(case, if_match, self.path("fileName"))
+            verify_match(case, if_match, self.path("fileName"), tag=tag)
         return case
 
     @property
@@ -229,7 +229,7 @@ class Call:
         comment: str | None = None,
         author: str = "partner",
         at: datetime | None = None,
-        answers: Callable[[Case, Terms], BaseModel] = claim_view,
+        answers: Callable[[Case, Terms], BaseModel] = own_claim_view,
     ) -> ActContext:
         """Return the facts of the request that an act needs: person, idempotency key, If-Match and comment."""
         return ActContext(
@@ -238,6 +238,7 @@ class Call:
             if_match=self.if_match,
             file_name=self.path("fileName"),
             comment=Comment(author, self.person_id, comment, at) if comment and at is not None else None,
+            tag=own_entity_tag if author == "partner" else entity_tag,
             answers=answers,
         )
 
@@ -266,8 +267,8 @@ class Call:
         )
 
     async def claim(self, case: Case, status: int = 200) -> Answer:
-        """Answer with the claim in its present state."""
-        return self.view(claim_view(case, await self.ports.current_terms()), status)
+        """Answer its partner with the claim in its present state."""
+        return self.view(own_claim_view(case, await self.ports.current_terms()), status)
 
     def view(self, view: ClaimView, status: int = 200) -> Answer:
         """Answer with *view* and its ETag. For a new claim (201) also give the address."""

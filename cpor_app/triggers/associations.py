@@ -14,7 +14,7 @@ from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.claims import partner_acts
 from cpor_core.use_cases.claims.listing import own_claims
-from cpor_core.views import AssociationView, association_view, entity_tag
+from cpor_core.views import AssociationView, association_view, own_entity_tag
 
 
 class AssociationFilters(LateModel):
@@ -43,7 +43,7 @@ class ListedAssociations(Value):
 
 
 async def _association(call: Call, case: Case) -> Answer:
-    headers = {"ETag": entity_tag(case), **call.repeatability()}
+    headers = {"ETag": own_entity_tag(case), **call.repeatability()}
     return Answer(200, association_of(case), headers=headers)
 
 

@@ -13,7 +13,7 @@ from cpor_app.http.request import Call, require_admin_unless_draft
 from cpor_app.http.route_table import PARTNER, PARTNER_ADMIN, PATCH_TYPES, Answer
 from cpor_app.http.server import operation
 from cpor_core.errors import Detail
-from cpor_core.model.base import Guid, Instant, LateModel, PartnerId, Text4000, Value
+from cpor_core.model.base import Guid, Instant, LateModel, PartnerId, Text100, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, MAX_CLAIM_BYTES, Acknowledgements, NewClaim, Status
 from cpor_core.model.export import ClaimFilter
 from cpor_core.model.history import PROGRAMME, Entry
@@ -22,7 +22,7 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.claims import comments, drafts, partner_acts
 from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.claims.listing import ClaimSummary, fits, own_claims, summary
-from cpor_core.views import ClaimView, claim_view
+from cpor_core.views import OwnClaimView, own_claim_view
 
 
 class DryRun(LateModel):
@@ -42,6 +42,7 @@ class ClaimFilters(LateModel):
     engagement: str | None = None
     partner_id: PartnerId | None = None
     customer_tenant_id: Guid | None = None
+    reference: Annotated[Text100 | None, Field(description="The whole reference, as it was set.")] = None
     needs_me: Annotated[QueryFlag, Field(description="Only claims whose `nextStep.owner` is the partner.")] = False
 
     model_config = ConfigDict(alias_generator=to_camel)
@@ -53,6 +54,7 @@ class ClaimFilters(LateModel):
             engagement=self.engagement,
             partner_id=self.partner_id,
             tenant_id=self.customer_tenant_id,
+            reference=self.reference,
             needs_me=self.needs_me,
         )
 
@@ -111,7 +113,7 @@ class CommentView(Value):
 class Listed(Value):
     """A page of claims, newest first."""
 
-    value: tuple[ClaimView, ...]
+    value: tuple[OwnClaimView, ...]
     next_link: str | None = LEFT_OUT
 
 
@@ -134,8 +136,8 @@ BY_PARTNER = Side(
     roles=PARTNER_ADMIN,
     author="partner",
     find=Call.own_case,
-    model=ClaimView,
-    view=claim_view,
+    model=OwnClaimView,
+    view=own_claim_view,
     answer=Call.claim,
     max_bytes=MAX_CLAIM_BYTES,
 )
@@ -149,7 +151,7 @@ FORM = ("EngagementUnknown", "PartnerIdNotYours", "DuplicateItem", "NotForThisEn
     query=DryRun,
     body=NewClaim,
     max_bytes=MAX_CLAIM_BYTES,
-    answers={201: ClaimView, 200: Verdict},
+    answers={201: OwnClaimView, 200: Verdict},
     key_kept_by_handler=True,
     etag=True,
     location=True,
@@ -188,7 +190,7 @@ async def list_claims(call: Call) -> Answer:
     terms = await call.ports.current_terms()
     chosen = partial(fits, wanted, terms=terms) if wanted != ClaimFilter() else None
     page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=chosen)
-    return call.listed([claim_view(case, terms) for case in page.cases], page.position, filter_values)
+    return call.listed([own_claim_view(case, terms) for case in page.cases], page.position, filter_values)
 
 
 @operation(  # the host tries functions by name: count_claims comes before get_claim, whose {claimId} fits "summary"
@@ -209,7 +211,7 @@ async def count_claims(call: Call) -> Answer:
     summary="A claim as it is now",
     tag="Claims",
     roles=PARTNER,
-    answers={200: ClaimView},
+    answers={200: OwnClaimView},
     etag=True,
     refusals=("NotFound",),
 )
@@ -219,13 +221,13 @@ async def get_claim(call: Call) -> Answer:
 
 
 @operation(
-    summary="Change a draft, or a claim that awaits the partner's answer, with a JSON merge patch",
+    summary="Change a draft, a claim that awaits the partner's answer, or a reference, with a JSON merge patch",
     tag="Claims",
     roles=PARTNER,
     body=NewClaim,
     body_types=PATCH_TYPES,
     max_bytes=MAX_CLAIM_BYTES,
-    answers={200: ClaimView},
+    answers={200: OwnClaimView},
     if_match="required",
     etag=True,
     refusals=("NotFound", "InvalidState", "Immutable", *FORM),
@@ -234,6 +236,8 @@ async def patch_claim(call: Call) -> Answer:
     """
     In a draft you can change all fields except tenant and engagement. In `partnerActionRequired` you can change
     partnerId, items and contacts. The value null removes a field.
+
+    `reference` can be changed in every state. Only your organisation sees it, and the history does not have it.
 
     After submission only `Incentives.Admin` can edit.
     """
@@ -267,7 +271,7 @@ async def delete_claim(call: Call) -> Answer:
     query=DryRun,
     body=Submission,
     max_bytes=MAX_CLAIM_BYTES,
-    answers={200: (ClaimView, Verdict)},
+    answers={200: (OwnClaimView, Verdict)},
     key_kept_by_handler=True,
     if_match="honoured",
     etag=True,

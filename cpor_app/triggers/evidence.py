@@ -16,7 +16,7 @@ from cpor_core.rules.file_names import ENDINGS
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import evidence_tag
 from cpor_core.use_cases.claims import drafts
-from cpor_core.views import ClaimView
+from cpor_core.views import OwnClaimView
 
 KINDS = "pdf, docx, xlsx, pptx, msg, eml, png or jpg"
 FILE = dict.fromkeys(sorted(ENDINGS), bytes)
@@ -37,7 +37,7 @@ class Signing(LateModel):
     body=bytes,
     body_types=(),
     max_bytes=MAX_EVIDENCE_BYTES,
-    answers={201: ClaimView, 200: ClaimView},
+    answers={201: OwnClaimView, 200: OwnClaimView},
     if_match="honoured",
     etag=True,
     location=True,

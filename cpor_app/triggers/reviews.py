@@ -29,6 +29,11 @@ from cpor_core.use_cases.claims import partner_acts, reviews
 from cpor_core.use_cases.claims.listing import load_all
 from cpor_core.views import ClaimView, claim_view, is_competing
 
+
+async def _answer(call: Call, case: Case) -> Answer:
+    return call.view(claim_view(case, await call.ports.current_terms()))
+
+
 BY_REVIEWER = Side(
     tag="Reviews",
     roles=REVIEWER,
@@ -36,7 +41,7 @@ BY_REVIEWER = Side(
     find=Call.any_case,
     model=ClaimView,
     view=claim_view,
-    answer=Call.claim,
+    answer=_answer,
 )
 
 

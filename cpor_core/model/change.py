@@ -10,7 +10,9 @@ class Change(Value):
     """One change of a claim or its association, as the partner's software reads it."""
 
     sequence: int = Field(description="The number of the change within the organisation: from 1, without gaps.")
-    type: str = Field(description="`claim.` and the act of the history entry, or `claim.competing`.")
+    type: str = Field(
+        description="`claim.` and the act of the history entry, `claim.competing` or `claim.noteChanged`."
+    )
     claim_id: str
     association_id: str | None = None
     status: Status

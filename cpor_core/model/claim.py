@@ -7,7 +7,20 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from cpor_core.model.base import AtMost, Email, Flag, Guid, InForm, Instant, PartnerId, Slug, Text200, Text4000, Value
+from cpor_core.model.base import (
+    AtMost,
+    Email,
+    Flag,
+    Guid,
+    InForm,
+    Instant,
+    PartnerId,
+    Slug,
+    Text100,
+    Text200,
+    Text4000,
+    Value,
+)
 
 MAX_ITEMS = 30
 """The most items of one claim (decision 6)."""
@@ -227,6 +240,13 @@ class NewClaim(Value):
     waive_incentive: Flag | None = None
     revenue: Revenue | None = None
     comment: Text4000 | None = None
+    reference: Text100 | None = None
+
+
+class Note(Value):
+    """What the partner can change in every state: its own reference, which no other side sees (decision 56)."""
+
+    reference: Text100 | None
 
 
 class Acknowledgements(Value):
@@ -495,6 +515,13 @@ class Claim(Value):
     evidence: tuple[Evidence, ...] = ()
     acknowledgements: Acknowledgements | None = None
 
+    # --- note: the partner's own, no other side sees it
+    reference: Text100 | None = None
+    notes: int = 0
+    """How often the reference was changed since the claim was created. The change feed announces each number."""
+    noted_at: Instant | None = None
+    """When the reference was last changed."""
+
     # --- state: the present state, and when it began
     status: Status = Status.DRAFT
     status_reason: Reason | None = None
@@ -563,8 +590,13 @@ class Claim(Value):
     history_length: int = 0
     history_hash: str | None = None
 
-    # --- row: each write adds one
+    # --- row: each write adds one. A write that changes the reference and something else adds two
     version: int = 0
+
+    @property
+    def shared_version(self) -> int:
+        """The version for those who do not see the reference. A write that changes only the reference keeps it."""
+        return self.version - self.notes
 
     @property
     def window_ends_at(self) -> Instant | None:

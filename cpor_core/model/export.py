@@ -23,12 +23,13 @@ class ClaimFilter(Value):
     engagement: str | None = None
     partner_id: str | None = None
     tenant_id: str | None = None
+    reference: str | None = None
     needs_me: bool = False
 
     @property
     def reads_claims(self) -> bool:
         """Whether the key of a claim does not say if the claim fits. The key says the tenant."""
-        return any((self.statuses, self.engagement, self.partner_id, self.needs_me))
+        return any((self.statuses, self.engagement, self.partner_id, self.reference, self.needs_me))
 
 
 class PageOfKeys(Value):

@@ -12,7 +12,8 @@ from cpor_core.model.history import Act
 
 EVENT_PREFIX = "cpor."
 COMPETING = "claim.competing"
-KNOWN_TYPES = frozenset({COMPETING, *(f"claim.{act}" for act in Act)})
+NOTE_CHANGED = "claim.noteChanged"
+KNOWN_TYPES = frozenset({COMPETING, NOTE_CHANGED, *(f"claim.{act}" for act in Act)})
 """All types of changes in the feed."""
 MOST_FILTERS = 50
 MAX_URL_CHARACTERS = 2000

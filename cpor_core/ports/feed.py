@@ -26,18 +26,23 @@ class FeedHead:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A change to append to a feed: a history entry of a claim, or the news that a rival competes with the claim."""
+    """
+    A change to append to a feed.
+
+    It is a history entry of a claim, a new note of the partner, or the news that a rival competes with the claim.
+    """
 
     change: Change
     number: int
     """
-    The number of the history entry.
+    The number of the history entry, or of the note.
 
     For a rival that competes again, it is the number of the rival's dispute. For a rival that competes for the first
     time, it is 0.
     """
     competes_with: str | None = None
     """The claim id of the rival."""
+    is_note: bool = False
 
     def numbered(self, sequence: int) -> "Announcement":
         """Return the announcement with its number in the feed."""
@@ -69,6 +74,9 @@ class Changes(Protocol):
     async def announced_up_to(self, organisation: str, claim_id: str) -> int:
         """Return the number of the claim's newest announced history entry, in one request."""
 
+    async def notes_announced_up_to(self, organisation: str, claim_id: str) -> int:
+        """Return the number of the claim's newest announced note, in one request."""
+
     async def has_announced_rival(self, organisation: str, claim_id: str, rival: str, time: int) -> bool:
         """Whether the feed has the `Announcement` with the number *time* that the claim competes with *rival*."""
 
@@ -77,7 +85,7 @@ class Changes(Protocol):
         Append announcements in one request. Their numbers follow on `head.last`. Returns the new head.
 
         Raises `Conflict` in three cases: another process has appended, an announcement is in the feed already, or the
-        history entry before the first announcement is not yet in the feed.
+        history entry or the note before the first announcement is not yet in the feed.
         """
 
     async def trim(self, organisation: str, *, before: datetime) -> datetime | None:

@@ -18,7 +18,7 @@ from cpor_core.rules.partner_mail import still_due_after
 
 REFUSALS = "refusals"
 """The key of the ETag of the refusals' row in `StoredCase.etags`."""
-Versioned = TypeVar("Versioned", Claim, Slot, Refusals)
+Versioned = TypeVar("Versioned", Slot, Refusals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,12 @@ class Case(_ClaimAndSlots):
         """Return the case with the changed claim and no history entry. Use it for facts that no caller needs."""
         return replace(self, claim=self.claim.model_copy(update=changes))
 
+    def noted(self, reference: str | None, at: datetime) -> "Case":
+        """Return the case with the partner's new reference. No history entry, because only the partner sees it."""
+        if reference == self.claim.reference:
+            return self
+        return self.changed(reference=reference, notes=self.claim.notes + 1, noted_at=at)
+
     def with_claims(self, claim: Claim, rivals: Mapping[str, Claim]) -> "Case":
         """Return the case with this claim and these rivals instead of its own."""
         return replace(self, claim=claim, rivals=rivals)
@@ -127,9 +133,9 @@ class Case(_ClaimAndSlots):
         """Return the case as its transaction will store it. Each changed claim and slot gets the next version."""
         before = self.stored
         after = StoredCase(
-            claim=_raised(self.claim, before.claim),
+            claim=_raised_claim(self.claim, before.claim),
             slots={key: _raised(slot, before.slots[key]) for key, slot in self.slots.items()},
-            rivals={name: _raised(rival, before.rivals[name]) for name, rival in self.rivals.items()},
+            rivals={name: _raised_claim(rival, before.rivals[name]) for name, rival in self.rivals.items()},
             refusals=_raised(self.refusals, before.refusals) if self.refusals and before.refusals else self.refusals,
             etags=before.etags,
         )
@@ -144,6 +150,15 @@ class Case(_ClaimAndSlots):
 
 def _raised(after: Versioned, before: Versioned) -> Versioned:
     return after if after == before else after.model_copy(update={"version": before.version + 1})
+
+
+def _raised_claim(after: Claim, before: Claim) -> Claim:
+    """Return the claim with its next version. A new note alone must not change `shared_version`."""
+    if after == before:
+        return after
+    notes = after.notes - before.notes
+    shared = after.model_copy(update={name: getattr(before, name) for name in ("reference", "notes", "noted_at")})
+    return after.model_copy(update={"version": before.version + max(1, notes + (shared != before))})
 
 
 def _recorded(

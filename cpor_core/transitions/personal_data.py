@@ -100,6 +100,7 @@ def erase_person(case: Case, person: Person, at: datetime, *, answer_by: TimeToA
         "name": person.without(claim.name),
         "contacts": _contacts_without(claim.contacts, person),
         "comment": person.without(claim.comment) if claim.comment is not None else None,
+        "reference": person.without(claim.reference) if claim.reference is not None else None,
         "revenue": _revenue_without(claim.revenue, person),
         "evidence": _evidence_without(claim.evidence, person),
     }

@@ -64,6 +64,8 @@ class ActContext:
     """Whether the act decides on the other claimants of the slots too. If so, their claims are loaded."""
     counts_refusals: bool = False
     """Whether the act reads or writes the customer's refusals of this partner. If so, the refusals are loaded."""
+    tag: Callable[[Case], str] = entity_tag
+    """Makes the claim's ETag for the caller. The partner's ETag differs from the ETag of other sides."""
     answers: Callable[[Case, Terms], BaseModel] = claim_view
     """Makes the reply to the caller. With an idempotency key, the reply is stored in the act's transaction."""
     expiries: Sequence[DueRow] = ()
@@ -93,12 +95,12 @@ def evidence_tag(evidence: Evidence) -> str:
     return f'"{evidence.sha256}"'
 
 
-def verify_match(case: Case, if_match: str | None, file_name: str | None = None) -> None:
+def verify_match(case: Case, if_match: str | None, file_name: str | None = None, *, tag: Callable[[Case], str]) -> None:
     """Raise `PreconditionFailed` unless If-Match is `*` or has the ETag of the claim or of the file."""
     if if_match is None:
         return
     named = file_names.find(case.claim.evidence, file_name) if file_name is not None else None
-    tags = (entity_tag(case), *((evidence_tag(named),) if named is not None else ()))
+    tags = (tag(case), *((evidence_tag(named),) if named is not None else ()))
     if not any(matches(if_match, tag) for tag in tags):
         raise Refused(
             "PreconditionFailed",
@@ -134,7 +136,7 @@ async def change_claim(
             continue
         if case.stored is not stored:
             case = settle(stored, now)
-        verify_match(case, context.if_match, context.file_name)
+        verify_match(case, context.if_match, context.file_name, tag=context.tag)
         after = with_listed_mails(with_retention(judge(case), ports.terms)).written()
         if after.claim == stored.claim and after.rivals == stored.rivals and after.slots == stored.slots:
             return case
@@ -160,7 +162,7 @@ async def change_claim(
             if claim.id != stored.claim.id or not context.caller_goes_on:
                 await _send_message(ports, former, claim)
         case = after.committed(committed)
-        await announce(ports, case, after.entries, now)
+        await announce(ports, case, after.entries, now, notes=after.claim.notes - stored.claim.notes)
         return case
     message = f"claim {stored.claim.id}: lost {ATTEMPTS} races in a row"
     raise StorageBusy(message, retry_after_seconds=1)
@@ -241,7 +243,7 @@ def _commit(act_id: str, before: StoredCase, after: Case, terms: Terms, context:
     reply = None
     if context.idempotency_key is not None:
         answer = context.answers(after, terms).model_dump_json(by_alias=True)
-        reply = StoredReply(context.idempotency_key.body, answer, entity_tag(after))
+        reply = StoredReply(context.idempotency_key.body, answer, context.tag(after))
     return Commit(
         act_id=act_id,
         before=before,
@@ -267,7 +269,7 @@ async def _write_index_rows(
 
     def rows_of(former: Claim, claim: Claim, *expiries: DueRow) -> list[DueRow]:
         rows = [*due_rows(former, claim, now), *message_id_expiries(former, claim), *expiries]
-        if claim.id in with_news:
+        if claim.id in with_news or claim.notes != former.notes:
             rows.append(announcement_row(claim.id, now))
         return of_act(rows, claim.version, now)
 

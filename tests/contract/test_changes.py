@@ -109,6 +109,25 @@ class ChangesContract(ABC):
         await changes.append(ADATUM, head, [Announcement(news(A, 0, 3).change, number=5, competes_with=B)])
         assert await changes.announced_up_to(ADATUM, A) == 1
 
+    async def test_notes_have_numbers_of_their_own(self, changes: ChangesTable) -> None:
+        """Each is told of once and in order, and the claim's history goes on as if there were none."""
+        head = await changes.append(ADATUM, FeedHead(), [news(A, 1, 1)])
+
+        def note(number: int) -> Announcement:
+            return Announcement(news(A, 0, head.last + 1).change, number, is_note=True)
+
+        with pytest.raises(Conflict):
+            await changes.append(ADATUM, head, [note(2)])
+        head = await changes.append(ADATUM, head, [note(1)])
+        with pytest.raises(Conflict):
+            await changes.append(ADATUM, head, [note(1)])
+        head = await changes.append(ADATUM, head, [note(2)])
+        await changes.append(ADATUM, head, [news(A, 2, head.last + 1)])
+
+        assert await changes.announced_up_to(ADATUM, A) == 2
+        assert await changes.notes_announced_up_to(ADATUM, A) == 2
+        assert await changes.notes_announced_up_to(ADATUM, B) == 0
+
     async def test_whether_anybody_is_to_be_called_is_kept_with_the_head(self, changes: ChangesTable) -> None:
         """Before the first entry and after it; telling does not change it."""
         await changes.note_webhooks(ADATUM, has_webhooks=True)

@@ -36,7 +36,7 @@ from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.due_work import process_claim
 from cpor_core.use_cases.due_work.sweep import Swept, process_page, sweep
 from cpor_core.use_cases.feed.deliveries import deliver_webhooks
-from cpor_core.views import ClaimView, claim_view
+from cpor_core.views import OwnClaimView, own_claim_view
 from tests.core.builders import (
     ACKNOWLEDGED,
     ADATUM,
@@ -385,12 +385,12 @@ class Core:
         assert found is not None
         return found
 
-    async def seen(self, case: Case | StoredCase) -> ClaimView:
-        """Return the claim that callers see now."""
+    async def seen(self, case: Case | StoredCase) -> OwnClaimView:
+        """Return the claim that its partner sees now."""
         now = await self.now()
         found = await find(self.ports, case.claim.id, now)
         assert found is not None
-        return claim_view(found, await self.ports.current_terms())
+        return own_claim_view(found, await self.ports.current_terms())
 
     async def case(self, case: Case | StoredCase | str) -> Case:
         """Return a claim as of now, with the entries that time has made and nobody has stored."""

@@ -18,7 +18,7 @@ from cpor_core.transitions.life import settle
 from cpor_core.use_cases.claims import batches, drafts
 from cpor_core.use_cases.claims.batches import MOST_LINES
 from cpor_core.use_cases.claims.listing import own_claims
-from cpor_core.views import entity_tag
+from cpor_core.views import own_entity_tag
 from tests.core.builders import ADATUM, FABRIKAM, MONDAY, PARTNER_IDS, PERSON, TENANT
 from tests.core.memory_core import Core
 from tests.doubles.transport import ProcessDied
@@ -355,7 +355,7 @@ async def test_the_feed_has_the_etag_of_the_instant_at_which_a_draft_is_announce
     stored = await core.ports.claims.load(str(outcome.claim_id))
     (change,) = await core.ports.changes.page(ADATUM, after=0, limit=2)
     assert stored is not None
-    assert change.etag == entity_tag(settle(stored, await core.now()))
+    assert change.etag == own_entity_tag(settle(stored, await core.now()))
 
 
 async def test_a_page_is_done_only_after_its_feed_entries(core: Core) -> None:

@@ -17,7 +17,7 @@ from cpor_core.model.export import ClaimFilter, ExportProgress
 from cpor_core.rules.spreadsheet import defused
 from cpor_core.use_cases.claims import csv_export, csv_rows, pages
 from cpor_core.use_cases.due_work.rebuild import rebuild
-from cpor_core.views import claim_view
+from cpor_core.views import own_claim_view
 from tests.core.builders import (
     ADATUM,
     FABRIKAM,
@@ -92,6 +92,7 @@ async def test_an_export_has_every_claim_of_the_organisation(core: Core) -> None
         "technicalContactEmail": "",
         "partnerContactName": "Paul Petit",
         "partnerContactEmail": "paul@adatum.example",
+        "reference": "",
     }
     assert (rows[0]["status"], rows[0]["items"]) == (second.claim.status, "teams")
 
@@ -101,7 +102,7 @@ def test_an_association_is_exported_with_its_window_and_its_begin() -> None:
     case = official(made())
     entered = case.changed(contacts=None)
 
-    row = dict(zip(csv_rows.COLUMNS, csv_rows.cells_of(claim_view(entered, TERMS)), strict=True))
+    row = dict(zip(csv_rows.COLUMNS, csv_rows.cells_of(own_claim_view(entered, TERMS)), strict=True))
 
     assert row["windowEndsAt"] == row["associatedSince"] == "2026-11-09T23:00:00Z"
     assert (row["associationEndedAt"], row["customerContactName"], row["partnerContactEmail"]) == ("", "", "")

@@ -20,6 +20,7 @@ from cpor_core.use_cases.change_claim import NO_CONTEXT, evidence_tag, verify_ma
 from cpor_core.use_cases.claims import drafts, reviews
 from cpor_core.use_cases.claims.drafts import Upload, merge_patch
 from cpor_core.use_cases.idempotency import TAKE_OVER_AFTER, Repeated
+from cpor_core.views import entity_tag
 from tests.core.builders import (
     ADATUM,
     FABRIKAM,
@@ -596,11 +597,11 @@ async def test_if_match_can_name_the_file_of_an_act(core: Core) -> None:
     case = await core.draft()
     file = case.claim.evidence[0]
 
-    verify_match(case, f'"old", {evidence_tag(file)}', file.file_name)
+    verify_match(case, f'"old", {evidence_tag(file)}', file.file_name, tag=entity_tag)
 
     for given, name in ((evidence_tag(file), "other.pdf"), (f"W/{evidence_tag(file)}", file.file_name)):
         with pytest.raises(Refused, match="PreconditionFailed"):
-            verify_match(case, given, name)
+            verify_match(case, given, name, tag=entity_tag)
 
 
 async def test_patches_at_the_same_time_are_all_applied(core: Core) -> None:

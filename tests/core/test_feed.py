@@ -15,6 +15,7 @@ from cpor_core.due_work import RETENTION, Kind
 from cpor_core.errors import Conflict, StorageBusy
 from cpor_core.model.change import Change
 from cpor_core.model.claim import Reason, Status
+from cpor_core.model.webhook import COMPETING
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import Comment
 from cpor_core.rules.grace import GRACE
@@ -140,11 +141,11 @@ async def test_the_partner_of_a_contested_claim_reads_it_once(core: Core) -> Non
     first = await core.submitted(ADATUM, items=(TEAMS,), engagement=USAGE)
     second = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
 
-    competing = [change for change in await feed_of(core) if change.type == feed.COMPETING]
+    competing = [change for change in await feed_of(core) if change.type == COMPETING]
 
     assert [(change.claim_id, change.status) for change in competing] == [(first.claim.id, Status.SUBMITTED)]
     assert second.claim.id not in competing[0].model_dump_json()
-    assert feed.COMPETING not in [change.type for change in await feed_of(core, FABRIKAM)]
+    assert COMPETING not in [change.type for change in await feed_of(core, FABRIKAM)]
     await feed.catch_up(core.ports, await core.stored(second), await core.now())
     assert types(await feed_of(core)).count("competing") == 1
 
@@ -190,6 +191,70 @@ async def test_after_a_process_died_the_timer_writes_the_feed(core: Core) -> Non
     await core.sweep()
 
     assert types(await feed_of(core)) == ["created", "commented"]
+
+
+async def note(core: Core, case: Case, reference: str | None) -> Case:
+    """Set the partner's reference."""
+    now_case = await core.case(case)
+    return await drafts.edit(core.ports, now_case, PERSON, await core.now(), {"reference": reference}, NO_CONTEXT)
+
+
+async def test_a_new_reference_is_in_the_feed_without_its_value(core: Core) -> None:
+    """Each change of it has one entry of the feed, and no entry of the history. The same value again has none."""
+    case = await core.draft(evidence=False)
+
+    for reference in ("CRM-1", "CRM-2", "CRM-2", None):
+        case = await note(core, case, reference)
+
+    changes = await feed_of(core)
+    assert types(changes) == ["created", *3 * ["noteChanged"]]
+    assert "CRM" not in "".join(change.model_dump_json() for change in changes)
+    assert (changes[-1].at, changes[-1].etag) == (await core.now(), (await core.seen(case)).etag)
+    assert [entry.act for entry in await core.history(case)] == ["created"]
+    await feed.catch_up(core.ports, await core.stored(case), await core.now())
+    assert len(await feed_of(core)) == 4
+
+
+async def test_notes_of_a_process_that_died_are_written_by_the_timer_once_each(core: Core) -> None:
+    """The due row existed before. Entries of the history that are missing too come first."""
+    case = await core.draft(evidence=False)
+
+    async with core.rows.once_before("changes", dies):
+        case = await note(core, case, "CRM-1")
+    async with core.rows.once_before("changes", dies):
+        case = await note(core, case, "CRM-2")
+    async with core.rows.once_before("changes", dies):
+        await comment(core, case)
+    assert types(await feed_of(core)) == ["created"]
+    for _ in range(2):
+        core.clock.advance(2 * MINUTE)
+        await core.sweep()
+
+    assert types(await feed_of(core)) == ["created", "commented", "noteChanged", "noteChanged"]
+
+
+async def test_a_missing_note_is_written_before_the_next_one(core: Core) -> None:
+    """The timer is not needed."""
+    case = await core.draft(evidence=False)
+
+    async with core.rows.once_before("changes", dies):
+        case = await note(core, case, "CRM-1")
+    await note(core, case, "CRM-2")
+
+    assert types(await feed_of(core)) == ["created", "noteChanged", "noteChanged"]
+
+
+async def test_a_lost_answer_doubles_no_note(core: Core) -> None:
+    """The second attempt finds the first write."""
+    case = await core.draft(evidence=False)
+
+    async def loses() -> None:
+        raise Conflict("changes: EntityAlreadyExists")
+
+    async with core.rows.once_after("changes", loses):
+        await note(core, case, "CRM-1")
+
+    assert types(await feed_of(core)) == ["created", "noteChanged"]
 
 
 async def test_a_missing_entry_is_written_before_the_next_one(core: Core) -> None:

@@ -159,6 +159,7 @@ def test_every_part_of_a_claim_loses_the_person() -> None:
         name=f"for {ANNES}",
         contacts=named,
         comment=f"ask {ANNES}",
+        reference=f"{ANNES}, Monday",
         revenue=Revenue(solution_seller=ANNES, customer_name="Contoso"),
         evidence=files,
         mails=(

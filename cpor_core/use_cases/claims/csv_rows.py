@@ -9,7 +9,7 @@ from cpor_core.model.export import ClaimFilter
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import IndexRow
 from cpor_core.use_cases.claims.listing import fits, load_own
-from cpor_core.views import ClaimView, claim_view
+from cpor_core.views import OwnClaimView, own_claim_view
 
 COLUMNS = (
     "id",
@@ -38,6 +38,7 @@ COLUMNS = (
     "technicalContactEmail",
     "partnerContactName",
     "partnerContactEmail",
+    "reference",
 )
 """The columns of the table."""
 
@@ -48,10 +49,10 @@ async def rows_of(
     """Return a row for each wanted claim of these keys, in the order of the keys. Two requests for each claim."""
     terms = await ports.current_terms()
     cases = await load_own(ports, organisation, keys, now)
-    return [tuple(cells_of(claim_view(case, terms))) for case in cases if fits(wanted, case, terms)]
+    return [tuple(cells_of(own_claim_view(case, terms))) for case in cases if fits(wanted, case, terms)]
 
 
-def cells_of(claim: ClaimView) -> Iterator[str]:
+def cells_of(claim: OwnClaimView) -> Iterator[str]:
     """Yield the cells of a claim."""
     yield from (claim.id, claim.name, claim.status, claim.status_reason or "", claim.engagement, claim.partner_id)
     yield from (claim.customer.tenant_id, claim.customer.domain)
@@ -69,6 +70,7 @@ def cells_of(claim: ClaimView) -> Iterator[str]:
     yield from _person(contacts.customer if contacts is not None else None)
     yield from _person(contacts.customer_technical if contacts is not None else None)
     yield from _person(contacts.partner if contacts is not None else None)
+    yield claim.reference or ""
 
 
 def _item(item: Item) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from cpor_core.due_work import Kind, RowRef
 from cpor_core.errors import Conflict, Detail, Refused, StorageBusy
 from cpor_core.model.catalogue import Engagement
-from cpor_core.model.claim import MAX_EVIDENCE_FILES, Claim, ClaimedCustomer, Evidence, Item, NewClaim, Status
+from cpor_core.model.claim import MAX_EVIDENCE_FILES, Claim, ClaimedCustomer, Evidence, Item, NewClaim, Note, Status
 from cpor_core.model.history import Act, Actor
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import Commit
@@ -26,7 +26,7 @@ from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_clai
 from cpor_core.use_cases.feed.changes import announce, announcement_row
 from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
 from cpor_core.use_cases.together import together
-from cpor_core.views import claim_view
+from cpor_core.views import own_claim_view
 
 EVIDENCE = "evidence"
 """The name of the blob container. A due row that deletes a blob has this name in place of a table's name."""
@@ -119,6 +119,7 @@ async def draft(ports: Ports, organisation: str, sent: NewClaim, now: datetime, 
         waive_incentive=sent.waive_incentive,
         revenue=sent.revenue,
         comment=sent.comment,
+        reference=sent.reference,
         status_since=now,
         created_at=now,
         updated_at=now,
@@ -159,7 +160,7 @@ async def create(
     commit = created(made, actor, now, act_id)
     case = commit.after
     if key is not None:
-        view = claim_view(case, await ports.current_terms())
+        view = own_claim_view(case, await ports.current_terms())
         reply = StoredReply(key.body, view.model_dump_json(by_alias=True), view.etag)
         commit = replace(commit, key=key.hash, reply=reply)
     try:
@@ -210,9 +211,14 @@ async def edit(
     Change a draft, or a claim in `partnerActionRequired`, by a JSON merge patch (RFC 7396).
 
     The patch is merged into the newest stored claim. In `partnerActionRequired` all fields are fixed except partnerId,
-    items and contacts. Raises `Immutable` for a fixed field, pydantic's `ValidationError` for a result that is not a
-    valid claim, `InvalidState`, and the errors of `draft`.
+    items and contacts. A patch of the reference alone is taken in every state, and makes no history entry.
+
+    Raises `Immutable` for a fixed field, pydantic's `ValidationError` for a result that is not a valid claim,
+    `InvalidState`, and the errors of `draft`.
     """
+    if patch.keys() == {"reference"}:
+        note = Note.model_validate(dict(patch))
+        return await change_claim(ports, case, now, lambda current: current.noted(note.reference, now), context)
     first = _patched(case.claim, patch)
     file(ports, first)
     partner_name = await _own_partners_name(ports, case.claim.organisation, first.partner_id)
@@ -233,10 +239,10 @@ async def edit(
             "comment": sent.comment,
         }
         if all(value == getattr(current.claim, name) for name, value in changes.items()):
-            return current  # the patch changes nothing: for example, it is a repetition
+            return current.noted(sent.reference, now)  # no other change: for example, the patch is a repetition
         if current.claim.status is not Status.DRAFT:
             changes = _answer(current.claim, changes)
-        return current.record(Act.EDITED, actor, now, **changes)
+        return current.record(Act.EDITED, actor, now, **changes).noted(sent.reference, now)
 
     after = await change_claim(ports, case, now, judge, context)
     if after.claim.status is Status.DRAFT:
@@ -302,6 +308,7 @@ def _as_sent(claim: Claim) -> dict[str, object]:
         waive_incentive=claim.waive_incentive,
         revenue=claim.revenue,
         comment=claim.comment,
+        reference=claim.reference,
     )
     return sent.model_dump(mode="json", by_alias=True)
 

@@ -132,6 +132,7 @@ def fits(wanted: ClaimFilter, case: Case, terms: Terms) -> bool:
         and wanted.engagement in (None, claim.engagement, claim.filed_as)
         and wanted.partner_id in (None, claim.partner_id)
         and wanted.tenant_id in (None, claim.tenant_id)
+        and wanted.reference in (None, claim.reference)
         and (not wanted.needs_me or _needs_partner(case, terms))
     )
 

@@ -27,9 +27,9 @@ async def _process_claim(_: Ports, row: DueRow, now: datetime, claim: DueClaim) 
 
 async def _announce(ports: Ports, _row: DueRow, now: datetime, claim: DueClaim) -> Outcome:
     stored = await claim.load()
-    if stored is not None and claim.announced < stored.claim.history_length:
+    if stored is not None and claim.announced != (stored.claim.history_length, stored.claim.notes):
         await changes.catch_up(ports, stored, now)
-        claim.announced = stored.claim.history_length
+        claim.announced = stored.claim.history_length, stored.claim.notes
     return Outcome()
 
 

@@ -39,8 +39,8 @@ class DueClaim:
     id: str
     version: int | None = None
     """The newest version that was read or stored. None before the claim is loaded, or if it does not exist."""
-    announced: int = 0
-    """The number of the history entry up to which the claim's feed is known to be complete."""
+    announced: tuple[int, int] = (0, 0)
+    """The numbers of the history entry and the note up to which the claim's feed is known to be complete."""
     _stored: StoredCase | None = None
     _is_loaded: bool = False
     _outcome: Outcome | None = None

@@ -31,7 +31,7 @@ from cpor_core.use_cases.claims import batches, csv_export, subscription_ends
 from cpor_core.use_cases.claims.drafts import blob_expiry
 from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.feed import deliveries
-from cpor_core.use_cases.feed.changes import announcement_row, trim_row
+from cpor_core.use_cases.feed.changes import announced_up_to, announcement_row, trim_row
 from cpor_core.use_cases.idempotency import record_expiry, reply_expiry
 from cpor_core.use_cases.mail_message_ids import message_id_expiries, message_id_expiry
 from cpor_core.use_cases.together import together
@@ -146,7 +146,7 @@ async def _of_claim(ports: Ports, claim: Claim, now: datetime) -> Sequence[DueRo
     await ports.partner_claims.add(claim.organisation, list_position(claim.created_at, claim.id), claim.id)
     await list_for_review(ports, None, claim)
     rows = [*due_rows(None, claim, now), *message_id_expiries(None, claim)]
-    if await ports.changes.announced_up_to(claim.organisation, claim.id) < claim.history_length:
+    if await announced_up_to(ports, claim) < (claim.history_length, claim.notes):
         rows.append(announcement_row(claim.id, now))
     return of_act(rows, claim.version, now)
 

@@ -14,15 +14,16 @@ from datetime import datetime, timedelta
 from cpor_core.due_work import RETENTION, SOON, Kind
 from cpor_core.errors import Conflict, Fault, StorageBusy
 from cpor_core.model.change import Change
-from cpor_core.model.claim import Status
+from cpor_core.model.claim import Claim, Status
 from cpor_core.model.history import Act, Entry
+from cpor_core.model.webhook import COMPETING, NOTE_CHANGED
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.feed import Announcement
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.feed import deliveries
-from cpor_core.views import entity_tag
+from cpor_core.views import own_entity_tag
 
 log = logging.getLogger("cpor.feed")
 
@@ -31,7 +32,6 @@ MOST_AT_ONCE = 40
 """The most announcements in one transaction. A transaction has 100 rows, and each announcement takes two of them."""
 TAKES_PLACE = frozenset({Act.SUBMITTED, Act.RESUBMITTED, Act.DISPUTED})
 """Acts by which a claim begins to compete. They are also announced to the partners of its rivals (decision 15)."""
-COMPETING = "claim.competing"
 
 
 def announcement_row(claim_id: str, now: datetime) -> DueRow:
@@ -44,11 +44,14 @@ def trim_row(organisation: str, oldest: datetime) -> DueRow:
     return DueRow(oldest + RETENTION[Kind.TRIM_CHANGES], organisation, Kind.TRIM_CHANGES)
 
 
-async def announce(ports: Ports, case: Case, entries: Sequence[tuple[str, Entry]], now: datetime) -> None:
+async def announce(
+    ports: Ports, case: Case, entries: Sequence[tuple[str, Entry]], now: datetime, *, notes: int = 0
+) -> None:
     """
-    Announce the history entries of an act, in one request. Never raises a fault, because a due row leads to a retry.
+    Announce what an act has made, in one request. Never raises a fault, because a due row leads to a retry.
 
-    *case* is the stored case. *entries* are the new history entries of the claim and of its rivals.
+    *case* is the stored case. *entries* are the new history entries of the claim and of its rivals. *notes* is the
+    number of new notes.
     """
     if case.claim.status is not Status.DRAFT and not case.slots.keys() >= set(case.claim.slot_keys):
         await _try_to_catch_up(ports, case.claim.id, now)  # an edit: the slots of new items were not read
@@ -56,7 +59,8 @@ async def announce(ports: Ports, case: Case, entries: Sequence[tuple[str, Entry]
     try:
         own = [entry for claim_id, entry in entries if claim_id == case.claim.id]
         await _announce_rivals(ports, case, own, now)
-        await _append(ports, case.claim.organisation, [_news(case, entry) for entry in own], now)
+        news = [*(_news(case, entry) for entry in own), *_notes(case, after=case.claim.notes - notes)]
+        await _append(ports, case.claim.organisation, news, now)
     except Conflict:
         await _try_to_catch_up(ports, case.claim.id, now)
     except Fault as fault:
@@ -76,29 +80,36 @@ async def _try_to_catch_up(ports: Ports, claim_id: str, now: datetime) -> None:
 
 async def catch_up(ports: Ports, known: StoredCase, now: datetime) -> None:
     """
-    Announce the entries of a claim that were not announced yet, at least up to the entry that *known* has last.
+    Announce the entries and notes of a claim that were not announced yet, at least up to those that *known* has.
 
-    Makes one request if there are none. Raises `Conflict` after too many lost races.
+    If there are none, makes one request, or two for a claim with notes. Raises `Conflict` after too many lost races.
     """
     claim_id = known.claim.id
     for _ in range(ATTEMPTS):
-        announced = await ports.changes.announced_up_to(known.claim.organisation, claim_id)
-        if announced >= known.claim.history_length:
+        announced, noted = await announced_up_to(ports, known.claim)
+        if announced >= known.claim.history_length and noted >= known.claim.notes:
             return
         entries = await ports.claims.history(claim_id, after=announced, limit=MOST_AT_ONCE)
         stored = await ports.claims.load(claim_id)  # read after the entries, because one of them can have made rivals
-        if stored is None or not entries:
+        if stored is None:
             return
         case = settle(stored, now)
         try:
             await _announce_rivals(ports, case, entries, now)
-            await _append(ports, case.claim.organisation, [_news(case, entry) for entry in entries], now)
+            news = [*(_news(case, entry) for entry in entries), *_notes(case, after=noted)][:MOST_AT_ONCE]
+            await _append(ports, case.claim.organisation, news, now)
         except Conflict:
             continue
-        if len(entries) < MOST_AT_ONCE:
+        if len(news) < MOST_AT_ONCE:
             return
     message = f"claim {claim_id}: lost {ATTEMPTS} races in a row"
     raise Conflict(message)
+
+
+async def announced_up_to(ports: Ports, claim: Claim) -> tuple[int, int]:
+    """Return the numbers of the newest announced entry and note of a claim, in one request, or two with notes."""
+    entries = await ports.changes.announced_up_to(claim.organisation, claim.id)
+    return entries, await ports.changes.notes_announced_up_to(claim.organisation, claim.id) if claim.notes else 0
 
 
 async def announce_created(ports: Ports, organisation: str, cases: Sequence[Case], now: datetime) -> None:
@@ -164,6 +175,16 @@ def _news(case: Case, entry: Entry) -> Announcement:
     return Announcement(_change(case, f"claim.{entry.act}", entry.to, entry.at), entry.sequence)
 
 
+def _notes(case: Case, *, after: int) -> list[Announcement]:
+    """Return the notes after the number *after*. Only the instant of the last note is stored, so all have this one."""
+    claim = case.claim
+    at = claim.noted_at
+    if at is None:
+        return []
+    change = _change(case, NOTE_CHANGED, claim.status, at)
+    return [Announcement(change, number, is_note=True) for number in range(after + 1, claim.notes + 1)]
+
+
 def _change(case: Case, kind: str, status: Status, at: datetime) -> Change:
     claim = case.stored.claim  # changes by time get their own history entries when the timer stores them
     was_official = claim.official_since is not None
@@ -174,7 +195,7 @@ def _change(case: Case, kind: str, status: Status, at: datetime) -> Change:
         association_id=claim.id if was_official else None,
         status=status,
         at=at,
-        etag=entity_tag(case),
+        etag=own_entity_tag(case),
     )
 
 

@@ -6,6 +6,7 @@ Table `changes`, one partition for each partner organisation: the change feed.
 | `head` | the numbers of the newest and the oldest change, and whether the organisation has webhooks |
 | `entry|{sequence}` | one change |
 | `told|{claim}|{number}` | the feed has that history entry; the number counts down, so that the newest comes first |
+| `note|{claim}|{number}` | the same for the partner's notes |
 | `rival|{claim}|{other}|{time}` | the feed has a change that says that the other claim competes |
 
 One transaction writes the changes and the number of the newest one. So no number is missing, and no history entry is
@@ -67,7 +68,12 @@ class ChangesTable:
         return [Change.model_validate_json(unpacked(row.values["document"])) for row in rows]
 
     async def announced_up_to(self, organisation: str, claim_id: str) -> int:
-        start = f"told|{claim_id}|"
+        return await self._newest(organisation, f"told|{claim_id}|")
+
+    async def notes_announced_up_to(self, organisation: str, claim_id: str) -> int:
+        return await self._newest(organisation, f"note|{claim_id}|")
+
+    async def _newest(self, organisation: str, start: str) -> int:
         rows = await self._rows.page(TABLE, organisation, start=start, before=f"{start}~", limit=1)
         return _HIGHEST - int(rows[0].key.rpartition("|")[2]) if rows else 0
 
@@ -117,8 +123,8 @@ def _rival(claim_id: str, rival: str, time: int) -> str:
     return f"rival|{claim_id}|{rival}|{time:06d}"
 
 
-def _announced_key(claim_id: str, number: int) -> str:
-    return f"told|{claim_id}|{_HIGHEST - number:06d}"
+def _announced_key(claim_id: str, number: int, *, is_note: bool) -> str:
+    return f"{'note' if is_note else 'told'}|{claim_id}|{_HIGHEST - number:06d}"
 
 
 def _head_op(head: FeedHead, after: FeedHead) -> Op:
@@ -127,11 +133,11 @@ def _head_op(head: FeedHead, after: FeedHead) -> Op:
 
 
 def _requirements(news: Sequence[Announcement]) -> Iterator[Op]:
-    """Require that each claim's history entry before those in *news* was announced."""
-    now = {(one.change.claim_id, one.number) for one in news if one.competes_with is None}
-    for claim_id, number in now:
-        if number > 1 and (claim_id, number - 1) not in now:
-            yield Require(_announced_key(claim_id, number - 1))
+    """Require that each claim's history entry and note before those in *news* were announced."""
+    now = {(one.change.claim_id, one.number, one.is_note) for one in news if one.competes_with is None}
+    for claim_id, number, is_note in now:
+        if number > 1 and (claim_id, number - 1, is_note) not in now:
+            yield Require(_announced_key(claim_id, number - 1, is_note=is_note))
 
 
 def _inserts(news: Sequence[Announcement]) -> Iterator[Op]:
@@ -141,4 +147,5 @@ def _inserts(news: Sequence[Announcement]) -> Iterator[Op]:
         if one.competes_with is not None:
             yield Insert(_rival(claim_id, one.competes_with, one.number), {"sequence": one.change.sequence})
         else:
-            yield Insert(_announced_key(claim_id, one.number), {"sequence": one.change.sequence})
+            key = _announced_key(claim_id, one.number, is_note=one.is_note)
+            yield Insert(key, {"sequence": one.change.sequence})
