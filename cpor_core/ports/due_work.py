@@ -120,8 +120,8 @@ class QueueMessages(Protocol):
     async def webhook_delivery(self, organisation: str, *, delay: timedelta | None = None) -> None:
         """Ask for an organisation's webhooks to be called soon, or after *delay*."""
 
-    async def due_page(self, page: DuePage) -> None:
-        """Ask for the due work of a page to be done soon."""
+    async def due_page(self, page: DuePage) -> bool:
+        """Ask for the due work of a page to be done soon. Returns whether a message was sent."""
 
     async def has_due_pages(self) -> bool:
         """Whether messages of `due_page` are waiting or in work, in one request. True if that is not known."""

@@ -263,16 +263,17 @@ async def test_while_pages_wait_the_timer_does_all_pages_itself(core: Core) -> N
     assert await core.due_rows() == []
 
 
-async def test_a_timer_that_cannot_count_the_messages_does_all_pages_itself(
-    core: Core, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("broken", ["length", "send"])
+async def test_a_timer_whose_queue_does_not_answer_does_all_pages_itself(
+    core: Core, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    """The queue does not answer, or does not exist yet."""
+    """A queue that does not exist has no messages, and takes none. The rows of the pages must not wait for it."""
     await many_rows(core)
 
-    async def unknown(_: str) -> int:
+    async def fail(*_: object, **__: object) -> int:
         raise StorageBusy("throttled")
 
-    monkeypatch.setattr(core.queues, "length", unknown)
+    monkeypatch.setattr(core.queues, broken, fail)
     swept = await core.sweep()
 
     assert (swept.done, len(core.queues.waiting)) == (MANY, 0)

@@ -36,8 +36,8 @@ class StorageQueueMessages:
     async def claim_export(self, export_id: str, page: int) -> None:
         await self._send_message(CLAIM_BATCHES, {"exportId": export_id, "page": page})
 
-    async def due_page(self, page: DuePage) -> None:
-        await self._send_message(DUE_PAGES, {"shard": page.shard, "first": page.first, "last": page.last})
+    async def due_page(self, page: DuePage) -> bool:
+        return await self._send_message(DUE_PAGES, {"shard": page.shard, "first": page.first, "last": page.last})
 
     async def has_due_pages(self) -> bool:
         try:
@@ -46,10 +46,12 @@ class StorageQueueMessages:
             log.warning("%s: the number of messages is not known: %s", DUE_PAGES, type(fault).__name__)
             return True
 
-    async def _send_message(self, queue: str, ids: Mapping[str, str | int], delay: timedelta | None = None) -> None:
+    async def _send_message(self, queue: str, ids: Mapping[str, str | int], delay: timedelta | None = None) -> bool:
         try:
             trace = trace_parent()
             body = ids if trace is None else {**ids, "traceparent": trace}
             await self._queues.send(queue, json.dumps(body), delay=delay)
         except Fault as fault:
             log.warning("%s: no hint was sent for %s: %s", queue, ids, type(fault).__name__)
+            return False
+        return True

@@ -118,8 +118,7 @@ async def _sweep_shard(ports: Ports, shard: int, now: datetime, run: _Run) -> No
         if len(rows) < PAGE:
             await _process_page(ports, rows, now, run)
             return
-        if await run.shares():
-            await ports.queue_messages.due_page(ports.duework.page_of(shard, rows))
+        if await run.shares() and await ports.queue_messages.due_page(ports.duework.page_of(shard, rows)):
             run.swept.still_due(rows[0].due)
         else:
             await _process_page(ports, rows, now, run)
