@@ -160,6 +160,7 @@ def eml() -> bytes:
     mail["Subject"] = "Potvrzení"
     mail.set_content("Yes, they are our partner.\n")
     mail.add_alternative("<html><body>Yes, they are our partner.</body></html>", subtype="html")
+    mail.set_boundary("between-the-parts")  # so that the name of each case is the same in all processes
     return mail.as_bytes()
 
 
