@@ -54,7 +54,7 @@ def archive(parts: dict[str, bytes], *, prefix: bytes = b"", compression: int = 
     buffer.write(prefix)
     with zipfile.ZipFile(buffer, "a", compression) as made:
         for name, content in parts.items():
-            made.writestr(name, content)
+            made.writestr(zipfile.ZipInfo(name), content, compression)  # of 1980: the same bytes in all processes
     return buffer.getvalue()
 
 
