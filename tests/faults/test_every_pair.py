@@ -23,7 +23,7 @@ from cpor_core.use_cases import change_claim
 from cpor_core.use_cases.due_work import sweep
 from devhost.stack.issuer import LocalIssuer
 from tests.doubles.requests import Answer, Request, straight
-from tests.faults.everybody import KINDS, LEFT_ALONE, Doing, everything
+from tests.faults.everybody import KINDS, LEFT_ALONE, TIMER, Doing, everything
 from tests.faults.interleaving import (
     DUE_WORK,
     FIRST,
@@ -122,7 +122,7 @@ def explained(seen: Any, *orders: Any) -> bool:
     return False
 
 
-async def wrong(made: MemoryService, first: Doing, ran: Run, orders: Sequence[Run]) -> list[str]:
+async def wrong(made: MemoryService, first: Doing, second: Doing, ran: Run, orders: Sequence[Run]) -> list[str]:
     """Return the faults of a pair's end."""
     found = [f"{who} is answered {answer}" for who, answer in ran.answers.items() if answer and answer[0] >= 500]
     if first.is_read and first.name not in SEVERAL_READS:
@@ -132,7 +132,7 @@ async def wrong(made: MemoryService, first: Doing, ran: Run, orders: Sequence[Ru
     if ran.left in [order.left for order in orders]:
         return found
     left = await rested(made, ran)
-    found += await faults_of_the_end(made)
+    found += await faults_of_the_end(made, hung=second.kind == TIMER)
     if first.name not in SEVERAL_ACTS and left not in [await rested(made, order) for order in orders]:
         found.append("neither order of the two ends so")
     return found
@@ -156,7 +156,7 @@ async def test_the_end_is_that_of_one_after_the_other(scene: Scene, part: int, i
             async for ran in positions(made, built, first, second):
                 tried += 1
                 before = before or ran
-                faults = await wrong(made, first, ran, [before, after])
+                faults = await wrong(made, first, second, ran, [before, after])
                 if faults:
                     failed.append(f"{first}, stopped before {ran.stopped_before} by {second}: " + "; ".join(faults))
 
