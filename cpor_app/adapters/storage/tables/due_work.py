@@ -62,10 +62,11 @@ class DueWorkTable:
         for group in _in_groups(rows):
             try:
                 await self._settle(group)
-            except Conflict:
-                if len(group) > 1:
-                    for one in group:
-                        await self.settle([one])
+            except Conflict:  # halves find the rows that have changed with few requests
+                half = len(group) // 2
+                if half:
+                    await self.settle(group[:half])
+                    await self.settle(group[half:])
 
     async def _settle(self, rows: Sequence[LookedAt]) -> None:
         ops = [op for one in rows for op in _ops(one)]
