@@ -317,16 +317,18 @@ async def test_figures_pause_until_another_recipient_is_notified(service: Servic
     assert (await service.programme("GET", UNTOLD)).json() == {"value": []}
 
 
-async def test_only_the_operator_sees_associations_without_a_notified_customer(service: Service) -> None:
-    """The list has pages, with the oldest import first."""
+async def test_only_the_programme_sees_associations_without_a_notified_customer(service: Service) -> None:
+    """The list has pages, with the oldest import first. It names no person, so a reader sees it too (decision 52)."""
     for item in ("teams", "exchange"):
         await sent(service, {**TEAMS, "item": item})
         service.clock.advance(timedelta(minutes=1))
 
     page = (await service.programme("GET", f"{UNTOLD}?maxpagesize=1")).json()
     rest = (await service.programme("GET", page["nextLink"].removeprefix(PUBLIC_URL))).json()
-    refused = await service.review("GET", UNTOLD)
+    read = await service.programme("GET", UNTOLD, role="Program.Reader")
+    refused = await service.request("GET", UNTOLD)
 
+    assert read.json()["value"] == [*page["value"], *rest["value"]]
     assert [row["item"]["workload"] for row in (*page["value"], *rest["value"])] == ["teams", "exchange"]
     assert {row["because"] for row in (*page["value"], *rest["value"])} == {"nobodyToTell"}
     assert refused.status_code == 403
