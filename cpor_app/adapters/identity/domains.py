@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import ConfigDict, ValidationError
 
 from cpor_app.adapters.identity.issuer_client import Fetched, FetchFailed, fetch
+from cpor_app.adapters.remembered import remember
 from cpor_core.errors import Retryable
 from cpor_core.model.base import LateModel
 
@@ -85,10 +86,7 @@ class DomainsByDiscovery:
         if kept is not None and now - kept[1] < KEPT_SECONDS:
             return kept[0]
         tenant = await self._ask(domain)
-        self._kept.pop(domain, None)  # the new entry goes to the end, because the oldest entries are dropped first
-        self._kept[domain] = (tenant, now)
-        while len(self._kept) > KEPT_DOMAINS:
-            del self._kept[next(iter(self._kept))]
+        remember(self._kept, domain, (tenant, now), most=KEPT_DOMAINS)
         return tenant
 
     async def _ask(self, domain: str) -> str | None:

@@ -38,8 +38,8 @@ from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.identifiers import batch_id, derived_claim_id, is_batch_id
 from cpor_core.rules.input_faults import not_in_form
 from cpor_core.transitions.claim_case import Case
+from cpor_core.use_cases.claims import pages
 from cpor_core.use_cases.claims.drafts import created, draft, store_draft
-from cpor_core.use_cases.claims.pages import LOOK_AGAIN, look_again, send_messages
 from cpor_core.use_cases.feed.changes import catch_up, tell_created
 from cpor_core.use_cases.idempotency import key_reused
 from cpor_core.use_cases.together import together
@@ -73,7 +73,7 @@ async def take_in(
     name = batch_id(organisation, f"key|{key.hash}" if key is not None else f"body|{digest}")
     found = await ports.batches.find(name)
     if found is None:
-        total, pages = _paged(body)
+        total, spans = _paged(body)
         batch = Batch(
             id=name,
             organisation=organisation,
@@ -82,7 +82,7 @@ async def take_in(
             at=now,
             actor=actor,
             total=total,
-            pages=pages,
+            pages=spans,
         )
         found = await _store_batch(ports, batch, body)
     if found.batch.body != digest:
@@ -130,13 +130,13 @@ async def _store_batch(ports: Ports, batch: Batch, body: bytes) -> Progress:
     if found.batch.keeping != batch.keeping:  # another request with the same key or body has stored its batch first
         await ports.batch_bodies.delete(batch.blob)
         return found
-    await send_messages(ports.queue_messages.claim_batch, batch.id, found.missing)
+    await pages.send_messages(ports.queue_messages.claim_batch, batch.id, found.missing)
     return found
 
 
 def due_rows(ports: Ports, batch: Batch) -> Sequence[DueRow]:
     """Return the two due rows of a batch: the first finishes the batch, the second deletes the batch later."""
-    return DueRow(batch.at + LOOK_AGAIN, batch.id, Kind.FINISH_BATCH), batch_expiry(
+    return DueRow(batch.at + pages.LOOK_AGAIN, batch.id, Kind.FINISH_BATCH), batch_expiry(
         ports, batch.id, batch.keeping, batch.at
     )
 
@@ -250,12 +250,11 @@ async def _announce(ports: Ports, batch: Batch, processed: Sequence[_Processed],
 
 
 async def finish(ports: Ports, name: str, now: datetime) -> Outcome:
-    """Send the messages of unfinished pages again. The outcome says when to repeat this. It is done if no page is."""
+    """Send the messages of unfinished pages again."""
     progress = await ports.batches.find(name)
-    if progress is None or not progress.missing:
+    if progress is None:
         return Outcome()
-    await send_messages(ports.queue_messages.claim_batch, name, progress.missing)
-    return look_again(progress.batch.at, now)
+    return await pages.finish(ports.queue_messages.claim_batch, name, progress.missing, progress.batch.at, now)
 
 
 # --- what callers see -------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from cpor_core.ports.claims import IndexRow
 from cpor_core.ports.due_work import DueRow, expiry
 from cpor_core.rules.identifiers import export_id, is_export_id, tenant_of
 from cpor_core.rules.spreadsheet import spreadsheet, without_columns
+from cpor_core.use_cases.claims import pages
 from cpor_core.use_cases.claims.csv_rows import COLUMNS, rows_of
-from cpor_core.use_cases.claims.pages import LOOK_AGAIN, look_again, send_messages
 
 MOST_LOOKED_AT = 2 * MOST_ROWS
 """The most claims that an export with filters reads."""
@@ -101,14 +101,14 @@ async def _begin(
     )
     await ports.duework.add(due_rows(ports, begun))
     progress = await ports.exports.store(begun)
-    await send_messages(ports.queue_messages.claim_export, begun.id, progress.missing)
+    await pages.send_messages(ports.queue_messages.claim_export, begun.id, progress.missing)
     return progress
 
 
 def due_rows(ports: Ports, begun: Export) -> Sequence[DueRow]:
     """Return the two due rows of an export: the first finishes the export, the second deletes the export later."""
     delete = expiry(Kind.DELETE_EXPORT, begun.id, begun.at, ports.exports.row_ref(begun.id))
-    return DueRow(begun.at + LOOK_AGAIN, begun.id, Kind.FINISH_EXPORT), delete
+    return DueRow(begun.at + pages.LOOK_AGAIN, begun.id, Kind.FINISH_EXPORT), delete
 
 
 async def process_page(ports: Ports, name: str, page: int, now: datetime) -> None:
@@ -146,12 +146,11 @@ async def _keys_of(ports: Ports, begun: Export, page: int) -> Sequence[IndexRow]
 
 
 async def finish(ports: Ports, name: str, now: datetime) -> Outcome:
-    """Send the messages of unfinished pages again. The outcome says when to repeat this. It is done if no page is."""
+    """Send the messages of unfinished pages again."""
     progress = await ports.exports.find(name)
-    if progress is None or not progress.missing:
+    if progress is None:
         return Outcome()
-    await send_messages(ports.queue_messages.claim_export, name, progress.missing)
-    return look_again(progress.export.at, now)
+    return await pages.finish(ports.queue_messages.claim_export, name, progress.missing, progress.export.at, now)
 
 
 async def expire(ports: Ports, name: str, now: datetime) -> Outcome:

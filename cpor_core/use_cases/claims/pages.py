@@ -26,7 +26,16 @@ async def send_messages(send: Callable[[str, int], Awaitable[None]], subject: st
         await asyncio.gather(*(send(subject, page) for page in pages[first : first + MESSAGES_AT_ONCE]))
 
 
-def look_again(begun: datetime, now: datetime) -> Outcome:
-    """Return the outcome of due work whose pages are not all done. *begun* is the instant at which the work began."""
+async def finish(
+    send: Callable[[str, int], Awaitable[None]], subject: str, missing: Sequence[int], begun: datetime, now: datetime
+) -> Outcome:
+    """
+    Send the messages of the *missing* pages again. The outcome says when to repeat this. It is done if none is missing.
+
+    *begun* is the instant at which the work began.
+    """
+    if not missing:
+        return Outcome()
+    await send_messages(send, subject, missing)
     is_young = now - begun < SELDOM_AFTER
     return Outcome(delayed=True, not_before=now + (LOOK_AGAIN if is_young else LOOK_SELDOM))

@@ -20,6 +20,7 @@ from datetime import datetime
 from itertools import takewhile
 from weakref import WeakValueDictionary
 
+from cpor_app.adapters.remembered import remember
 from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Op, Replace, Require, Row, Rows, partitions
 from cpor_app.adapters.storage.tables import packed, unpacked
 from cpor_core.model.change import Change
@@ -30,7 +31,7 @@ HEAD = "head"
 MOST_AT_ONCE = 90
 """Changes that one request deletes. A transaction has at most 100 rows."""
 MOST_KNOWN_HEADS = 1_000
-"""Feeds whose heads a process remembers. A head has about 200 bytes."""
+"""The most heads that a process remembers. A head has about 200 bytes."""
 _HIGHEST = 999_999
 
 
@@ -57,10 +58,7 @@ class ChangesTable:
         return self._known_heads.get(organisation) or await self.head(organisation)
 
     def _remember(self, organisation: str, head: FeedHead) -> FeedHead:
-        self._known_heads.pop(organisation, None)
-        self._known_heads[organisation] = head
-        if len(self._known_heads) > MOST_KNOWN_HEADS:
-            del self._known_heads[next(iter(self._known_heads))]
+        remember(self._known_heads, organisation, head, most=MOST_KNOWN_HEADS)
         return head
 
     async def page(self, organisation: str, *, after: int, limit: int) -> Sequence[Change]:

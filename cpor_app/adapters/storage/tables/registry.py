@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import date
 from typing import TypeVar
 
+from cpor_app.adapters.remembered import remember
 from cpor_app.adapters.storage.row_store import Delete, Insert, Put, Replace, Row, Rows
 from cpor_app.adapters.storage.tables import packed, unpacked
 from cpor_core.model.base import Value
@@ -17,9 +18,9 @@ ROW, CLOSED = "registered", "closed"
 REMEMBERED_SECONDS = 300.0
 """How long an instance uses the closed days that it read last. Then it also sees those that another instance stored."""
 RECENT_SECONDS = 30.0
-"""How long an instance uses a partner's location that it read last, where a location may be this old."""
+"""How long `recent_partner` uses a location that the instance has read before."""
 MOST_RECENT = 1_000
-"""Locations that an instance remembers. A location has about 1 KiB."""
+"""The most locations that an instance remembers. A location has about 1 KiB."""
 Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
 
 
@@ -37,11 +38,10 @@ class RegistryTable:
     async def partner(self, partner_id: str) -> Registered[Partner] | None:
         at = self._elapsed()
         found = await self._get(f"partner|{partner_id}", Partner)
-        self._recent.pop(partner_id, None)
-        if found is not None:
-            self._recent[partner_id] = at, found
-        if len(self._recent) > MOST_RECENT:
-            del self._recent[next(iter(self._recent))]
+        if found is None:
+            self._recent.pop(partner_id, None)
+        else:
+            remember(self._recent, partner_id, (at, found), most=MOST_RECENT)
         return found
 
     async def recent_partner(self, partner_id: str) -> Registered[Partner] | None:
