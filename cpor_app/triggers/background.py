@@ -42,7 +42,7 @@ log = logging.getLogger("cpor.background")
 
 async def notify_customer(message: func.QueueMessage) -> None:
     """
-    Send the due mails of one claim to its customer, such as a notice, a reminder or a confirmation.
+    Send the due mails of one claim to its customer, such as a notice or a confirmation, and then to its partner.
 
     Work that cannot be done now is not an error: its due row leads to the next attempt (decision 42). A message of
     another form goes to the poison queue.

@@ -45,7 +45,7 @@ def export_group(organisation: str, filters: str) -> str:
 
 
 def export_id(organisation: str, filters: str, at: datetime) -> str:
-    """Return the id of an export. Of exports with the same filters, the newest has the lowest id."""
+    """Return the id of an export. Among exports with the same filters, the newest has the lowest id."""
     return export_group(organisation, filters) + newest_first(at)
 
 

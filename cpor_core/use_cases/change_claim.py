@@ -172,7 +172,7 @@ async def _send_message(ports: Ports, former: Claim, claim: Claim) -> None:
     """
     Send one queue message if the claim has new work that is due at once.
 
-    The function of the customer's queue sends a message for mails to partners, if there are any.
+    The function of the customer's queue also sends the mails to partners.
     """
     new_kinds = {one.kind for one in due_work_of(claim) - due_work_of(former) if one.due is None}
     if new_kinds - TO_PARTNERS:

@@ -99,7 +99,7 @@ class Calls:
         await self.world.ok("POST", f"{path}/decline", role=None, data=form)
 
     async def _usage(self, numbers: Sequence[int]) -> None:
-        """Read figures of associations, of which each has one month."""
+        """Read the figures of associations. Each association has one month of figures."""
         ends_at = await self.world.window_ends_at(numbers[0])
         self.world.counter.service.clock.set(ends_at + GRACE)
         by_customer: dict[str, list[str]] = {}

@@ -110,7 +110,7 @@ class ChangesContract(ABC):
         assert await changes.announced_up_to(ADATUM, A) == 1
 
     async def test_notes_have_numbers_of_their_own(self, changes: ChangesTable) -> None:
-        """Each is told of once and in order, and the claim's history goes on as if there were none."""
+        """The feed has each note once and in order. The notes do not change the numbers of history entries."""
         head = await changes.append(ADATUM, FeedHead(), [news(A, 1, 1)])
 
         def note(number: int) -> Announcement:

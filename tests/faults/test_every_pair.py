@@ -43,7 +43,7 @@ from tests.support.thorough import THOROUGH
 PARTS = 2
 """A scene's pairs are shared out to so many tests, so that all cores have work."""
 EACH_IN = 4
-"""A read is stopped in every fourth scene only, because it writes nothing. So is an act whose messages are lost."""
+"""Two kinds of runs are made in every fourth scene only: a stopped read, and an act that loses its messages."""
 SEVERAL_ACTS = {
     "finalise_uncontested": "it does one piece of due work after the other",
     "process_due_page": "it does one piece of due work after the other",

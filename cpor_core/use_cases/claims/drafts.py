@@ -145,6 +145,8 @@ async def create(
     """
     Create a draft, in four requests, or five with an idempotency key.
 
+    One request more reads the partner's location, if it was not read recently.
+
     Raises the errors of `draft` and `begin_request`, and `Repeated` if the reply for the key is stored.
     """
     act_id = ports.new_id()

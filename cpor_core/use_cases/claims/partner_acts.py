@@ -27,7 +27,7 @@ async def submit(
     ports: Ports, case: Case, actor: Actor, now: datetime, acknowledgements: Acknowledgements, context: ActContext
 ) -> Case:
     """
-    Submit a draft, in seven requests with automatic review, or eight with manual review.
+    Submit a draft, in seven requests. One request more reads the partner's location, if it was not read recently.
 
     The slots, the customer's refusals and the registry are read at the same time.
 

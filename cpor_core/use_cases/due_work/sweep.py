@@ -157,7 +157,7 @@ async def _process_subject(
             if outcome.delayed:
                 looked_at.append(LookedAt(row, _put_off(row, outcome, now, run.swept)))
             else:
-                _count(ports, row, now, run.swept)
+                _note_done(ports, row, now, run.swept)
                 if not outcome.row_stays:
                     looked_at.append(LookedAt(row, _looked_at_again(ports, row, now, claim)))
         return looked_at
@@ -191,7 +191,7 @@ def _put_off(row: DueRow, outcome: Outcome, now: datetime, swept: Swept) -> DueR
     return replace(row, due=now + retry_after(row.attempt), attempt=row.attempt + 1, since=since)
 
 
-def _count(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> None:
+def _note_done(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> None:
     swept.done += 1
     if _is_waited_for(row) and (late := now - (row.since or row.due)) > LATE:
         ports.telemetry.settled_late(row, late)
