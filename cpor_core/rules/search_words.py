@@ -73,5 +73,5 @@ def words_stored(texts: Iterable[str | None]) -> tuple[str, ...]:
 
 
 def word_key(word: str) -> str:
-    """Return the key of a word: its UTF-8 in hexadecimal digits. The key of a word's beginning begins the word's key."""
+    """Return the key of a word: its UTF-8 in hexadecimal digits. A word's key begins with the key of its beginning."""
     return word[:LONGEST_WORD].encode().hex()
