@@ -57,6 +57,7 @@ HTTP: Mapping[str, Mapping[str, str]] = {
         "list_reviews": "GET reviews",
         "get_review": "GET reviews/{claimId}",
         "start_review": "POST reviews/{claimId}/start",
+        "release_review": "POST reviews/{claimId}/release",
         "approve_claim": "POST reviews/{claimId}/approve",
         "request_information": "POST reviews/{claimId}/request-information",
         "strike_items": "POST reviews/{claimId}/strike-items",

@@ -1,5 +1,6 @@
 """The reviewer's calls: the claims that await a decision, and the decisions."""
 
+import asyncio
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -21,12 +22,13 @@ from cpor_app.triggers.claims import (
     take_comment,
 )
 from cpor_app.triggers.evidence import FILE, attachment
-from cpor_core.model.base import AtMost, Instant, LateModel, Text200, Text4000, Value
+from cpor_core.model.base import AtMost, Guid, Instant, LateModel, Text200, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Item, Items, Reason
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.next_step import next_step
 from cpor_core.use_cases.claims import partner_acts, reviews
 from cpor_core.use_cases.claims.listing import load_all
+from cpor_core.use_cases.registry.entries import customers_of, partners_of
 from cpor_core.views import ClaimView, claim_view, is_competing
 
 
@@ -114,10 +116,18 @@ class ReviewFilters(LateModel):
 
 
 class ReviewItem(ClaimView):
-    """A claim that awaits a decision. `overdue` is true after the reviewer's time has run out."""
+    """
+    A claim that awaits a decision. `overdue` is true after the reviewer's time has run out.
+
+    The names are those in the registry. `customerName` is null if the tenant is not registered. `takenBy` is the `oid`
+    of the reviewer who started the review, and null if no reviewer has it.
+    """
 
     claim_id: str
     overdue: bool
+    partner_name: str
+    customer_name: str | None
+    taken_by: Guid | None
 
 
 class ListedReviews(Value):
@@ -180,11 +190,23 @@ async def list_reviews(call: Call) -> Answer:
 
     narrowed = filters.overdue is not None or filters.competing is not None
     page = await listing(call.ports, now, after=after, limit=limit, wanted=fits if narrowed else None)
+    claims = [case.claim for case in page.cases]
+    partners, customers = await asyncio.gather(partners_of(call.ports, claims), customers_of(call.ports, claims))
     views = []
     for case in page.cases:
-        view = claim_view(case, terms)
+        view, claim = claim_view(case, terms), case.claim
+        partner, customer = partners.get(claim.partner_id), customers.get(claim.tenant_id)
         shown = {name: getattr(view, name) for name in ClaimView.model_fields}
-        views.append(ReviewItem.model_construct(**shown, claim_id=view.id, overdue=is_overdue(case)))
+        views.append(
+            ReviewItem.model_construct(
+                **shown,
+                claim_id=view.id,
+                overdue=is_overdue(case),
+                partner_name=partner.name if partner is not None else claim.partner_name,
+                customer_name=customer.name if customer is not None else None,
+                taken_by=claim.taken_by,
+            )
+        )
     return call.listed(views, page.position, filter_values)
 
 
@@ -234,8 +256,27 @@ async def get_review(call: Call) -> Answer:
     body_needed=False,
 )
 async def start_review(act: ClaimAct[OptionalComment]) -> Case:
-    """The reviewer's time to decide begins."""
+    """
+    The reviewer's time to decide begins. The programme's lists show who has started the review.
+
+    Every reviewer can still decide the claim. To take the review over, give it back first with `release`.
+    """
     return await reviews.start(act.ports, act.case, act.now, act.context)
+
+
+@claim_act(
+    BY_REVIEWER,
+    summary="Give a review back",
+    body=OptionalComment,
+    body_needed=False,
+)
+async def release_review(act: ClaimAct[OptionalComment]) -> Case:
+    """
+    The claim is `submitted` again, and another reviewer can start its review. Every reviewer can give it back.
+
+    The time to decide does not begin again: `nextStep.due` stays the same, also after the next start.
+    """
+    return await reviews.release(act.ports, act.case, act.now, act.context)
 
 
 @claim_act(

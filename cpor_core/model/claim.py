@@ -532,6 +532,10 @@ class Claim(Value):
 
     # --- review: questions and answers of reviewer and partner, and their time limits
     automatic_review: bool = False
+    taken_by: Guid | None = None
+    """The `oid` of the reviewer who took the review. Only reviewers and operators see it. None in other states."""
+    given_back: bool = False
+    """A reviewer gave the review back. Then `due` is the end of the time to decide, and the next start keeps it."""
     due: Instant | None = None
     """The time limit of the next actor. The end of a reviewer's limit never changes the claim."""
     requested: tuple[Reason, ...] = ()

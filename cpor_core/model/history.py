@@ -57,6 +57,7 @@ class Act(StrEnum):
     SUBMITTED = "submitted"
     VALIDATED = "validated"
     REVIEW_STARTED = "reviewStarted"
+    REVIEW_RELEASED = "reviewReleased"
     INFORMATION_REQUESTED = "informationRequested"
     RESUBMITTED = "resubmitted"
     APPROVED = "approved"

@@ -64,6 +64,7 @@ def mail_about(made: Entry) -> PartnerMailKind | None:  # noqa: C901, PLR0912 - 
             | Act.SUBMITTED
             | Act.VALIDATED
             | Act.REVIEW_STARTED
+            | Act.REVIEW_RELEASED
             | Act.RESUBMITTED
             | Act.APPROVED
             | Act.COMMENTED

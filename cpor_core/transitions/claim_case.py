@@ -183,7 +183,14 @@ def _recorded(
     )
     moved: dict[str, object] = {}
     if to is not None and (to is not claim.status or not claim.history_length):
-        moved = {"status": to, "status_since": at, "status_reason": reason, "due": None}
+        moved = {
+            "status": to,
+            "status_since": at,
+            "status_reason": reason,
+            "due": None,
+            "taken_by": None,
+            "given_back": False,
+        }
     if claim.contacts is not None:  # without contacts the claim has no address at the partner
         moved["partner_mails"] = still_due_after(claim.partner_mails, made)
     update = {**moved, "updated_at": at, "history_length": made.sequence, "history_hash": made.hash, **changes}
@@ -211,6 +218,11 @@ _INSTEAD: Final[Mapping[tuple[Status, str], str]] = {
     (Status.AWAITING_CUSTOMER, "deleted"): "Withdraw the claim instead: POST /claims/{claimId}/withdraw.",
     (Status.OFFICIAL, "withdrawn"): "End the association instead: POST /associations/{associationId}/end.",
     (Status.OFFICIAL, "deleted"): "End the association instead: POST /associations/{associationId}/end.",
+    (Status.SUBMITTED, "given back"): "No reviewer has taken the review up: POST /reviews/{claimId}/start does.",
+    (Status.UNDER_REVIEW, "put under review"): (
+        "A reviewer has taken the review up. You can decide the claim too. To take the review up yourself, first give "
+        "it back: POST /reviews/{claimId}/release."
+    ),
     (Status.SUBMITTED, "approved"): "Take the review up first: POST /reviews/{claimId}/start.",
     (Status.SUBMITTED, "rejected"): "Take the review up first: POST /reviews/{claimId}/start.",
     (Status.SUBMITTED, "sent back to its partner"): "Take the review up first: POST /reviews/{claimId}/start.",

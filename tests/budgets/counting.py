@@ -303,6 +303,8 @@ async def second_looks(c: Counter) -> None:
     await c.ask("review_comments", "GET", f"{review}/comments", **REVIEWER)
     await c.ask("review_evidence", "GET", f"{review}/evidence/sow.pdf", **REVIEWER)
     await c.ask("start_review", "POST", f"{review}/start", json={}, **REVIEWER)
+    await c.ask("release_review", "POST", f"{review}/release", json={}, **REVIEWER)
+    await c.service.review("POST", f"{review}/start", json={})
     lacking = {"reasons": ["evidenceMissing"]}
     await c.ask("request_information", "POST", f"{review}/request-information", json=lacking, **REVIEWER)
     await c.ask("resubmit_claim", "POST", f"{path}/resubmit", json={})

@@ -131,6 +131,7 @@ async def _bounce(core: Core, case: Case, now: datetime) -> Case:
 
 ACTS: dict[str, Act] = {
     "start": lambda core, case, now: reviews.start(core.ports, case, now, NO_CONTEXT),
+    "release": lambda core, case, now: reviews.release(core.ports, case, now, NO_CONTEXT),
     "approve": _approve,
     "reject": lambda core, case, now: reviews.reject(core.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT),
     "ask for more": lambda core, case, now: reviews.request_information(
@@ -155,7 +156,7 @@ ACTS: dict[str, Act] = {
 LIKELY: dict[Status, Sequence[str]] = {
     Status.DRAFT: ["submit", "submit", "delete"],
     Status.SUBMITTED: ["start", "start", "withdraw"],
-    Status.UNDER_REVIEW: ["approve", "approve", "approve", "reject", "ask for more", "strike", "withdraw"],
+    Status.UNDER_REVIEW: ["approve", "approve", "approve", "reject", "ask for more", "strike", "release", "withdraw"],
     Status.PARTNER_ACTION_REQUIRED: ["resubmit", "name another contact", "name other items", "withdraw"],
     Status.AWAITING_CUSTOMER: ["bounce", "revoke", "withdraw"],
     Status.REJECTED: ["dispute"],

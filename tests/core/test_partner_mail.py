@@ -87,6 +87,7 @@ def test_every_kind_of_mail_follows_from_acts_of_others_or_time() -> None:
         (Act.REVOKED, Status.ENDED, Reason.REVOKED_BY_PROGRAMME, Kind.ENDED),
         (Act.APPROVED, Status.AWAITING_CUSTOMER, None, None),
         (Act.REVIEW_STARTED, Status.UNDER_REVIEW, None, None),
+        (Act.REVIEW_RELEASED, Status.SUBMITTED, None, None),
     ],
 )
 def test_one_act_can_lead_to_several_mails(

@@ -43,6 +43,7 @@ CALLS: Calls = {
     (Owner.PARTNER, "withdraw"): ("POST", "/claims/{id}/withdraw", {}),
     (Owner.PARTNER, "end"): ("POST", "/associations/{id}/end", {"reason": "We are done."}),
     (Owner.PROGRAMME, "start_review"): ("POST", "/reviews/{id}/start", {}),
+    (Owner.PROGRAMME, "release_review"): ("POST", "/reviews/{id}/release", {}),
     (Owner.PROGRAMME, "request_information"): (
         "POST",
         "/reviews/{id}/request-information",

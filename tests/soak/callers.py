@@ -403,8 +403,9 @@ async def review(caller: Caller) -> None:
             ("reject", {"reason": "insufficientEvidence", "comment": "Not enough."}),
             ("request-information", {"reasons": ["evidenceMissing", "datesMissingOrOld"]}),
             ("strike-items", {"items": items}),
+            ("release", {}),
         ),
-        (12, 3, 3, 1),
+        (12, 3, 3, 1, 1),
     )[0]
     await _review(caller, claim, act, body)
 

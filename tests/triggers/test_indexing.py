@@ -91,6 +91,7 @@ HTTP = {
     "rotate_webhook_secret": ("POST", "webhooks/{name}/rotate-secret"),
     "show_request": ("GET HEAD", "customer/requests/{requestId}"),
     "start_review": ("POST", "reviews/{claimId}/start"),
+    "release_review": ("POST", "reviews/{claimId}/release"),
     "strike_items": ("POST", "reviews/{claimId}/strike-items"),
     "submit_claim": ("POST", "claims/{claimId}/submit"),
     "take_mail_events": ("POST", "mail-events"),

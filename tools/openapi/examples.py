@@ -27,6 +27,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "add_comment": {"text": "The signed acknowledgement follows tomorrow."},
     "end_association": {"reason": "The project is over."},
     "start_review": {},
+    "release_review": {"comment": "I know this partner."},
     "approve_claim": {"comment": "The evidence is clear."},
     "request_information": {"reasons": ["evidenceMissing"], "comment": "The statement of work has no signature."},
     "strike_items": {"items": [{"workload": "exchange"}], "comment": "The evidence is about Teams only."},

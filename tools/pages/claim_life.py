@@ -70,6 +70,7 @@ def acts(case: Case, now: datetime) -> Iterator[Act]:
     yield PARTNER, life.dispute, (PERSON, now), {"decide_by": later}
     yield PARTNER, life.withdraw, (PERSON, now), {}
     yield PROGRAMME, life.start_review, (PERSON, now), {"decide_by": later}
+    yield PROGRAMME, life.release_review, (PERSON, now), {"decide_by": later}
     yield PROGRAMME, life.request_information, (PERSON, now, [Reason.EVIDENCE_MISSING]), {"answer_by": answer_by}
     yield PROGRAMME, life.strike_items, (PERSON, now, items, reason), {}
     yield PROGRAMME, life.approve, (PERSON, now), {}

@@ -23,10 +23,20 @@ from cpor_core.transitions.life.steps import (
 )
 
 
-def start_review(case: Case, actor: Actor, at: datetime, *, decide_by: datetime) -> Case:
-    """Start the review of a submitted claim. Raises `InvalidState`."""
+def start_review(case: Case, actor: Actor, at: datetime, *, decide_by: datetime, taken_by: str | None = None) -> Case:
+    """Start the review of a submitted claim. *taken_by* is the reviewer's `oid`. Raises `InvalidState`."""
     require(case, "put under review", Status.SUBMITTED)
-    return case.record(Act.REVIEW_STARTED, actor, at, to=Status.UNDER_REVIEW, due=decide_by)
+    return case.record(Act.REVIEW_STARTED, actor, at, to=Status.UNDER_REVIEW, due=decide_by, taken_by=taken_by)
+
+
+def release_review(case: Case, actor: Actor, at: datetime, *, decide_by: datetime | None) -> Case:
+    """
+    Give a review back, so that another reviewer can start it. The time to decide goes on (decision 52).
+
+    *decide_by* is the end of this time. Raises `InvalidState`.
+    """
+    require(case, "given back", Status.UNDER_REVIEW)
+    return case.record(Act.REVIEW_RELEASED, actor, at, to=Status.SUBMITTED, due=decide_by, given_back=True)
 
 
 def request_information(

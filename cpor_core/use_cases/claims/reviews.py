@@ -10,6 +10,7 @@ from cpor_core.model.history import PROGRAMME
 from cpor_core.ports import Ports
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.next_step import next_step
 from cpor_core.use_cases.change_claim import REVIEWS, SAMPLE, ActContext, change_claim, review_position, sample_position
 from cpor_core.use_cases.claims.listing import Page, load_all, matching
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
@@ -21,11 +22,30 @@ MOST_OVERDUE = 20
 
 
 async def start(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
-    """Start the review of a submitted claim. Raises `InvalidState`."""
-    decide_by = (await ports.current_terms()).decide_by(now)
-    return await change_claim(
-        ports, case, now, lambda current: life.start_review(current, PROGRAMME, now, decide_by=decide_by), context
-    )
+    """
+    Start the review of a submitted claim, and store which reviewer has taken it. Raises `InvalidState`.
+
+    If a reviewer gave the review back, the time to decide still ends when it would have ended without that.
+    """
+    terms = await ports.current_terms()
+
+    def judge(current: Case) -> Case:
+        kept = next_step(current, terms).due if current.claim.given_back else None
+        decide_by = kept or terms.decide_by(now)
+        return life.start_review(current, PROGRAMME, now, decide_by=decide_by, taken_by=context.person_id)
+
+    return await change_claim(ports, case, now, judge, context)
+
+
+async def release(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
+    """Give a review back. The time to decide goes on. Raises `InvalidState`."""
+    terms = await ports.current_terms()
+
+    def judge(current: Case) -> Case:
+        decide_by = next_step(current, terms).due or current.claim.due  # without an instant it is in no list
+        return life.release_review(current, PROGRAMME, now, decide_by=decide_by)
+
+    return await change_claim(ports, case, now, judge, context)
 
 
 async def approve(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
