@@ -41,6 +41,7 @@ HTTP: Mapping[str, Mapping[str, str]] = {
     },
     "batches": {
         "create_claim_batch": "POST claim-batches",
+        "list_claim_batches": "GET claim-batches",
         "get_claim_batch": "GET claim-batches/{batchId}",
     },
     "csv_export": {
@@ -118,6 +119,7 @@ HTTP: Mapping[str, Mapping[str, str]] = {
         "redrive_failed_messages": "POST operations/failed-messages/redrive",
         "list_dry_runs": "GET operations/dry-runs",
         "erase_person": "POST operations/erasures",
+        "list_erasures": "GET operations/erasures",
         "get_erasure": "GET operations/erasures/{erasureId}",
         "get_clock": "GET sandbox/clock",
         "move_clock": "POST sandbox/clock",

@@ -7,7 +7,7 @@ from pydantic import Field
 from cpor_app.http.request import Call, not_found
 from cpor_app.http.route_table import PARTNER, Answer
 from cpor_app.http.server import operation
-from cpor_core.model.base import LateModel, Value
+from cpor_core.model.base import Instant, LateModel, Value
 from cpor_core.model.batch import BatchStatus, Progress, RowOutcome, RowStatus
 from cpor_core.model.claim import LEFT_OUT, NewClaim
 from cpor_core.use_cases.claims import batches
@@ -22,14 +22,32 @@ class RowFilter(LateModel):
     outcome: RowStatus | None = None
 
 
-class BatchView(Value):
-    """A batch and its progress."""
+class BatchProgress(Value):
+    """The progress of a batch."""
 
     id: str
     status: BatchStatus
     total: int = Field(description="The number of rows. Blank lines do not count.")
     done: int = Field(description="The number of processed rows, including the failed rows.")
     failed: int = Field(description="The number of refused rows. All other processed rows became drafts.")
+
+
+class BatchInList(BatchProgress):
+    """A batch in the list: its progress, and when it was accepted."""
+
+    created_at: Instant
+
+
+class ListedBatches(Value):
+    """A page of an organisation's batches, newest first."""
+
+    value: tuple[BatchInList, ...]
+    next_link: str | None = LEFT_OUT
+
+
+class BatchView(BatchProgress):
+    """A batch and its progress."""
+
     rows: tuple[RowOutcome, ...] = Field(
         description="A page of the processed rows. `row` is the number of the line, from 1. Blank lines count here."
     )
@@ -57,6 +75,20 @@ async def create_claim_batch(call: Call) -> Answer:
     progress = await batches.take_in(call.ports, call.organisation, call.actor(), body, call.idempotency_key(), now)
     headers = {"Operation-Location": call.url(f"claim-batches/{progress.batch.id}")}
     return Answer(202, _view(progress, rows=()), headers=headers)
+
+
+@operation(
+    summary="Your organisation's batches, newest first",
+    tag="Bulk",
+    roles=PARTNER,
+    answers={200: ListedBatches},
+    paged=True,
+)
+async def list_claim_batches(call: Call) -> Answer:
+    """A batch is listed for 30 days. `GET /claim-batches/{batchId}` has the outcome of each row."""
+    after, limit = call.page()
+    found, position = await batches.own_batches(call.ports, call.organisation, after=after, limit=limit)
+    return call.listed([BatchInList(**_progress(one), created_at=one.batch.at) for one in found], position)
 
 
 @operation(
@@ -89,11 +121,15 @@ async def get_claim_batch(call: Call) -> Answer:
 
 
 def _view(progress: Progress, **more: Any) -> BatchView:
-    return BatchView(
-        id=progress.batch.id,
-        status=progress.status,
-        total=progress.batch.total,
-        done=progress.done,
-        failed=progress.failed,
-        **more,
-    )
+    return BatchView(**_progress(progress), **more)
+
+
+def _progress(progress: Progress) -> dict[str, Any]:
+    batch = progress.batch
+    return {
+        "id": batch.id,
+        "status": progress.status,
+        "total": batch.total,
+        "done": progress.done,
+        "failed": progress.failed,
+    }

@@ -114,6 +114,13 @@ class ErasureView(Value):
     evidence_not_listed: int
 
 
+class ListedErasures(Value):
+    """A page of the erasures, newest first."""
+
+    value: tuple[ErasureView, ...]
+    next_link: str | None = LEFT_OUT
+
+
 @operation(
     summary="Erase a person, by their mail address, from everything that is stored",
     tag="Operations",
@@ -131,6 +138,21 @@ async def erase_person(call: Call) -> Answer:
     erasure = await begin_erasure(call.ports, call.body(ErasureRequest).email, await call.now())
     headers = {"Operation-Location": call.url(f"operations/erasures/{erasure.id}")}
     return Answer(202, _erasure_view(erasure), headers=headers)
+
+
+@operation(
+    summary="The erasures, newest first",
+    tag="Operations",
+    roles=OPERATOR,
+    answers={200: ListedErasures},
+    paged=True,
+)
+async def list_erasures(call: Call) -> Answer:
+    """Each erasure is shown as `GET /operations/erasures/{erasureId}` shows it. No address is shown."""
+    after, limit = call.page()
+    erasures = await call.ports.erasures.page(after=after, limit=limit)
+    views = [_erasure_view(erasure) for erasure in erasures]
+    return call.listed(views, erasures[-1].id if len(erasures) == limit else None)
 
 
 @operation(

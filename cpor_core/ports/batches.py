@@ -1,7 +1,7 @@
 """Batches of claims, and their bodies."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cpor_core.due_work import RowRef
 from cpor_core.model.batch import Batch, PageDone, Progress, RowOutcome
@@ -26,6 +26,14 @@ class Bodies(Protocol):
         """Delete a body. A missing body is no error."""
 
 
+class ListedBatch(NamedTuple):
+    """A row of an organisation's list. Its batch can be deleted, or not stored yet, or a batch of another `keeping`."""
+
+    position: str
+    batch_id: str
+    keeping: str
+
+
 class Batches(Protocol):
     """Batches of claims. Each batch is one partition."""
 
@@ -44,8 +52,14 @@ class Batches(Protocol):
     async def outcomes(self, batch: Batch, page: int) -> Sequence[RowOutcome]:
         """Return the outcomes of a finished page, in one request."""
 
-    def row_ref(self, batch_id: str, keeping: str) -> RowRef:
-        """Return the reference to a batch, for the due row that deletes the batch."""
+    async def enlist(self, batch: Batch) -> None:
+        """Add a batch to the list of its organisation. The list shows it after `store`."""
+
+    async def page(self, organisation: str, *, after: str, limit: int) -> Sequence[ListedBatch]:
+        """Return up to *limit* rows of an organisation's list after the position *after*, newest first."""
+
+    def list_ref(self, batch: Batch) -> RowRef:
+        """Return the reference to the batch's row in the list, for the due row that deletes the batch."""
 
     async def delete(self, batch_id: str, keeping: str) -> None:
         """Delete each row of a batch. Rows of another batch with the same id stay. A missing batch is no error."""

@@ -66,7 +66,7 @@ def of_act(rows: Iterable[DueRow], version: int, at: datetime) -> list[DueRow]:
     return [replace(row, version=version, at=at) for row in rows]
 
 
-def expiry(kind: Kind, subject: str, since: datetime, deletes: RowRef, label: str = "") -> DueRow:
+def expiry(kind: Kind, subject: str, since: datetime, deletes: RowRef | None = None, label: str = "") -> DueRow:
     """Return the due row that deletes something that is stored since *since*, at the end of its retention."""
     return DueRow(since + RETENTION[kind], subject, kind, label, deletes=deletes)
 

@@ -19,5 +19,8 @@ class Erasures(Protocol):
     async def write(self, erasure: Erasure, former: Stored[Erasure]) -> Stored[Erasure]:
         """Write a request over *former*. Raises `Conflict`."""
 
+    async def page(self, *, after: str, limit: int) -> Sequence[Erasure]:
+        """Return up to *limit* requests after the id *after*, newest first, in one request to storage."""
+
     async def all(self) -> Sequence[Erasure]:
         """Return all requests, in one request to storage."""

@@ -54,6 +54,15 @@ def is_export_id(text: str) -> bool:
     return len(text) == EXPORT_ID_LENGTH and all(character in "0123456789abcdef" for character in text)
 
 
+def new_erasure_id(at: datetime, random_hex: str) -> str:
+    """
+    Return the id of an erasure. The newest has the lowest id.
+
+    The ids of release 1 are random. Nearly all of them are higher, because the new ids begin with two zeros.
+    """
+    return f"00{newest_first(at)}{random_hex}"[:ERASURE_ID_LENGTH]
+
+
 def is_erasure_id(text: str) -> bool:
     """Whether *text* has the form of an erasure's id."""
     return len(text) == ERASURE_ID_LENGTH and all(character in "0123456789abcdef" for character in text)

@@ -388,6 +388,7 @@ async def registry(c: Counter) -> None:
     await c.ask("get_insight_page", "GET", "/insight/page", "in the sandbox: all claims of one tenant", **OPERATOR)
     somebody = {"email": "nobody@contoso.fr"}
     erasure = await c.ask("erase_person", "POST", "/operations/erasures", json=somebody, **OPERATOR)
+    await c.ask("list_erasures", "GET", "/operations/erasures", "one erasure", **OPERATOR)
     await c.ask("get_erasure", "GET", f"/operations/erasures/{erasure.json()['id']}", **OPERATOR)
     await c.sweep("one erasure that finds nothing")
 
@@ -431,6 +432,7 @@ async def in_bulk(c: Counter) -> None:
     await c.message("process_due_page", page, "no row is left")
     await c.message("record_failed_due_page", page)
     await c.ask("get_claim_batch", "GET", f"/claim-batches/{batch}", "one page")
+    await c.ask("list_claim_batches", "GET", "/claim-batches", "one batch")
     await c.ask("export_claims", "GET", "/claims/export", "10 drafts")
     with patch.object(csv_export, "MOST_AT_ONCE", 9):
         asked = await c.ask("export_claims", "GET", "/claims/export", "10 drafts, as a large export of one page")

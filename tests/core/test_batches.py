@@ -18,8 +18,9 @@ from cpor_core.transitions.life import settle
 from cpor_core.use_cases.claims import batches, drafts
 from cpor_core.use_cases.claims.batches import MOST_LINES
 from cpor_core.use_cases.claims.listing import own_claims
+from cpor_core.use_cases.due_work.rebuild import rebuild
 from cpor_core.views import own_entity_tag
-from tests.core.builders import ADATUM, FABRIKAM, MONDAY, PARTNER_IDS, PERSON, TENANT
+from tests.core.builders import ADATUM, DAY, FABRIKAM, MONDAY, PARTNER_IDS, PERSON, TENANT
 from tests.core.memory_core import Core
 from tests.doubles.transport import ProcessDied
 
@@ -85,13 +86,13 @@ async def claims_in_feed(core: Core, organisation: str = ADATUM) -> list[str]:
 
 async def test_a_batch_is_stored_before_its_work_begins(core: Core) -> None:
     """
-    Its due rows are stored first, then its body, the batch itself, and a message for each page.
+    Its due rows are stored first, then its body, its row in the list, the batch itself, and a message for each page.
 
     A lost step is found.
     """
     sent = await take_in(core, claims(101))
 
-    assert core.rows.written[-2:] == ["duework", "batches"]
+    assert core.rows.written[-3:] == ["duework", "partnerclaims", "batches"]
     assert [(row.due, row.kind, row.label) for row in await core.due_rows()] == [
         (MONDAY + MINUTE, Kind.FINISH_BATCH, ""),
         (MONDAY + timedelta(days=30), Kind.DELETE_BATCH, sent.batch.keeping),
@@ -269,6 +270,76 @@ async def test_a_page_that_two_instances_process_at_the_same_time_is_made_once(c
     assert [one.errors for one in await rows(core, sent)] == [(), (), ()]
     assert sorted(await claims_in_feed(core)) == sorted(str(one.claim_id) for one in await rows(core, sent))
     assert len(await names(core)) == 3
+
+
+# --- listing ----------------------------------------------------------------------------------------------------------
+
+
+async def listed(core: Core, organisation: str = ADATUM) -> list[str]:
+    """Return the ids in an organisation's list."""
+    page, _ = await batches.own_batches(core.ports, organisation, after="", limit=100)
+    return [progress.batch.id for progress in page]
+
+
+async def test_an_organisations_batches_are_listed_newest_first_in_pages(core: Core) -> None:
+    """Batches of another organisation are not in the list."""
+    sent = []
+    for number in range(3):
+        sent.append((await take_in(core, claim(number))).batch.id)
+        core.clock.advance(MINUTE)
+    await take_in(core, claim(), organisation=FABRIKAM)
+
+    first, position = await batches.own_batches(core.ports, ADATUM, after="", limit=2)
+    rest, end = await batches.own_batches(core.ports, ADATUM, after=position or "", limit=2)
+
+    assert [one.batch.id for one in (*first, *rest)] == sent[::-1]
+    assert end is None
+
+
+async def test_a_batch_sent_twice_is_listed_once(core: Core) -> None:
+    """The same batch sent again has no second row. Of two at the same time only the stored one is listed."""
+    sent = await take_in(core, claim())
+    await take_in(core, claim())
+
+    async def same() -> None:
+        await take_in(core, claim(2))
+
+    async with core.rows.once_before("batches", same):
+        other = await take_in(core, claim(2))
+
+    assert await listed(core) == [other.batch.id, sent.batch.id]
+
+
+async def test_a_batch_whose_process_died_before_it_was_stored_is_not_listed(core: Core) -> None:
+    """The batch was never accepted. Its row in the list goes with its retention, and the batch can be sent again."""
+
+    async def die() -> NoReturn:
+        raise ProcessDied
+
+    with pytest.raises(ProcessDied):
+        async with core.rows.once_after("partnerclaims", die):
+            await take_in(core, claim())
+
+    assert await listed(core) == []
+    core.clock.advance(MINUTE)
+    again = await take_in(core, claim())
+    assert await listed(core) == [again.batch.id]
+    await core.deliver()
+    core.clock.advance(31 * DAY)
+    await core.sweep()
+    assert await listed(core) == []
+    assert await core.ports.batches.page(ADATUM, after="", limit=9) == []
+
+
+async def test_a_lost_list_is_made_again(core: Core) -> None:
+    """By a rebuild. Batches that were stored before there was a list are added in the same way."""
+    sent = await take_in(core, claim())
+    await core.ports.duework.delete_expired(core.ports.batches.list_ref(sent.batch))
+    assert await listed(core) == []
+
+    await rebuild(core.ports, await core.now())
+
+    assert await listed(core) == [sent.batch.id]
 
 
 async def finished_by_another(core: Core, sent: Progress) -> None:

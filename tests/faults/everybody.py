@@ -59,6 +59,7 @@ LEFT_ALONE = {
     },
     "are of one organisation and no tenant": {
         "get_claim_batch",
+        "list_claim_batches",
         "list_webhooks",
         "get_webhook",
         "put_webhook",
@@ -69,7 +70,7 @@ LEFT_ALONE = {
         "list_deliveries",
     },
     "are the sandbox's clock, which does not move here": {"get_clock", "move_clock"},
-    "follow one erasure, which has a story of its own": {"get_erasure"},
+    "follow erasures, which have a story of their own": {"get_erasure", "list_erasures"},
     "follow one large export, which has a story of its own": {"get_claim_export", "get_claim_export_file"},
     "keep a failed message as it is": {
         "record_failed_customer_notice",

@@ -78,7 +78,7 @@ def claims_stand_where_their_histories_end(seen: Seen) -> Iterator[str]:
 
 def claims_are_listed(seen: Seen) -> Iterator[str]:
     """Every claim is in the list of its organisation, and every one that a reviewer must decide in theirs."""
-    listed = {(row["PartitionKey"], row["claimId"]) for row in seen.rows("partnerclaims")}
+    listed = {(row["PartitionKey"], row.get("claimId")) for row in seen.rows("partnerclaims")}
     to_review = {row["claimId"] for row in seen.rows("reviews")}
     for claim_id, claim in seen.claims.items():
         if (claim["organisation"], claim_id) not in listed:

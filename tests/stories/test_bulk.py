@@ -157,6 +157,28 @@ async def test_a_batch_is_visible_to_its_organisation_only(service: Service) -> 
     assert (await seen(service, sent, role="Incentives.User"))["total"] == 1
 
 
+async def test_an_organisation_lists_its_batches(service: Service) -> None:
+    """Newest first, with their progress and without their rows."""
+    first = (await send(service, batch(2, frozenset()))).json()["id"]
+    await work(service)
+    service.clock.advance(timedelta(minutes=1))
+    second = (await send(service, batch(1, frozenset()))).json()["id"]
+
+    page = (await service.request("GET", "/claim-batches?maxpagesize=1", role="Incentives.User")).json()
+    rest = (await service.request("GET", page["nextLink"].removeprefix(PUBLIC_URL), role="Incentives.User")).json()
+
+    assert [(one["id"], one["status"]) for one in page["value"]] == [(second, "NotStarted")]
+    assert rest["value"][0] == {
+        "id": first,
+        "status": "Succeeded",
+        "total": 2,
+        "done": 2,
+        "failed": 0,
+        "createdAt": "2026-11-02T09:00:00Z",
+    }
+    assert (await service.request("GET", "/claim-batches", tenant=OTHER_PARTNER)).json() == {"value": []}
+
+
 async def test_a_batch_of_a_wrong_form_is_refused_at_once(service: Service) -> None:
     """The form is checked before anything is stored."""
     for content, headers, status, code in (

@@ -9,6 +9,7 @@ from typing import Any
 from cpor_app.adapters.storage.tables import TABLES
 from cpor_app.bootstrap import CONTAINERS
 from cpor_app.queue_names import POISON, QUEUES
+from cpor_core.model.erasure import Erasure
 from cpor_core.verify_history import WHOLE, verdict
 from tests.support.service import (
     ACKNOWLEDGED,
@@ -125,6 +126,25 @@ async def test_a_person_is_erased_from_every_table_blob_and_queue(service: Servi
     assert ANNE not in again.text
     refused = await service.request("POST", f"/claims/{draft}/submit", json=ACKNOWLEDGED)
     assert "ContactMissing" in [one["code"] for one in refused.json()["error"]["details"]]
+
+
+async def test_the_operator_lists_erasures_newest_first(service: Service) -> None:
+    """As their own addresses show them, without the people. The ids of the first release are random and come last."""
+    old = Erasure(id="9" + "e" * 31, requested_at=await service.clock.now(), email=ANNE_ELSEWHERE)
+    await service.services.ports.erasures.add(old)
+    for address in (ANNE, JOANNE):
+        service.clock.advance(timedelta(minutes=1))
+        assert (await service.programme("POST", "/operations/erasures", json={"email": address})).status_code == 202
+
+    page = (await service.programme("GET", "/operations/erasures?maxpagesize=2")).json()
+    rest = (await service.programme("GET", page["nextLink"].removeprefix(PUBLIC_URL))).json()
+
+    listed = [*page["value"], *rest["value"]]
+    requested = [one["requestedAt"] for one in listed]
+    assert (len(listed), requested) == (3, sorted(requested, reverse=True))
+    assert [(await service.programme("GET", f"/operations/erasures/{one['id']}")).json() for one in listed] == listed
+    assert "@" not in json.dumps(listed)
+    assert (await service.review("GET", "/operations/erasures")).status_code == 403
 
 
 async def test_erasing_twice_finds_nothing_and_only_the_operator_can_erase(service: Service) -> None:

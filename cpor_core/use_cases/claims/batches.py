@@ -42,7 +42,7 @@ from cpor_core.use_cases.claims import pages
 from cpor_core.use_cases.claims.drafts import created, draft, store_draft
 from cpor_core.use_cases.feed.changes import catch_up, tell_created
 from cpor_core.use_cases.idempotency import key_reused
-from cpor_core.use_cases.together import together
+from cpor_core.use_cases.together import read_together, together
 
 IN_FLIGHT = 8
 """How many rows of a page are written at the same time."""
@@ -66,7 +66,7 @@ async def take_in(
     """
     Store a batch, and send a queue message for each page. If the same batch is sent again, nothing changes.
 
-    Makes four requests, and one more for each page. Raises `IdempotencyKeyReused` if the key was used for another body,
+    Makes five requests, and one more for each page. Raises `IdempotencyKeyReused` if the key was used for another body,
     `PayloadTooLarge` for too many rows or lines, and `ValidationFailed` if there is no row.
     """
     digest = hashlib.sha256(body).hexdigest()
@@ -123,9 +123,10 @@ def _paged(body: bytes) -> tuple[int, tuple[PageSpan, ...]]:
 
 
 async def _store_batch(ports: Ports, batch: Batch, body: bytes) -> Progress:
-    """Write due rows, body and batch, then send the messages. If the id has an earlier batch, return that batch."""
+    """Write due rows, body, key and batch, then send the messages. If the id has an earlier batch, return that one."""
     await ports.duework.add(due_rows(ports, batch))
     await ports.batch_bodies.put(batch.blob, body, "application/x-ndjson")
+    await ports.batches.enlist(batch)
     found = await ports.batches.store(batch)
     if found.batch.keeping != batch.keeping:  # another request with the same key or body has stored its batch first
         await ports.batch_bodies.delete(batch.blob)
@@ -136,14 +137,9 @@ async def _store_batch(ports: Ports, batch: Batch, body: bytes) -> Progress:
 
 def due_rows(ports: Ports, batch: Batch) -> Sequence[DueRow]:
     """Return the two due rows of a batch: the first finishes the batch, the second deletes the batch later."""
-    return DueRow(batch.at + pages.LOOK_AGAIN, batch.id, Kind.FINISH_BATCH), batch_expiry(
-        ports, batch.id, batch.keeping, batch.at
+    return DueRow(batch.at + pages.LOOK_AGAIN, batch.id, Kind.FINISH_BATCH), expiry(
+        Kind.DELETE_BATCH, batch.id, batch.at, ports.batches.list_ref(batch), batch.keeping
     )
-
-
-def batch_expiry(ports: Ports, name: str, keeping: str, at: datetime) -> DueRow:
-    """Return the due row that deletes a batch and its body. *at* is the instant at which the batch was accepted."""
-    return expiry(Kind.DELETE_BATCH, name, at, ports.batches.row_ref(name, keeping), keeping)
 
 
 # --- processing it ---------------------------------------------------------------------------------------------------
@@ -264,6 +260,24 @@ async def own(ports: Ports, organisation: str, wanted: str) -> Progress | None:
     """Return a batch, in one request. None if the batch is unknown, deleted, or of another organisation."""
     found = await ports.batches.find(wanted) if is_batch_id(wanted) else None
     return found if found is not None and found.batch.organisation == organisation else None
+
+
+async def own_batches(
+    ports: Ports, organisation: str, *, after: str, limit: int
+) -> tuple[Sequence[Progress], str | None]:
+    """
+    Return a page of an organisation's batches, newest first, and the position of the next page.
+
+    Makes one request for the page, and one for each of its batches. A row of the list without its batch is left out.
+    """
+    listed = await ports.batches.page(organisation, after=after, limit=limit)
+    found = await read_together(ports.batches.find(row.batch_id) for row in listed)
+    page = [
+        progress
+        for row, progress in zip(listed, found, strict=True)
+        if progress is not None and progress.batch.keeping == row.keeping
+    ]
+    return page, listed[-1].position if len(listed) == limit else None
 
 
 async def rows(

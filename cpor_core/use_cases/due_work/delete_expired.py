@@ -26,10 +26,10 @@ async def delete_deliveries(ports: Ports, row: DueRow, _: datetime, _claim: DueC
     return Outcome()
 
 
-async def delete_batch(ports: Ports, row: DueRow, _: datetime, _claim: DueClaim) -> Outcome:
-    """Delete a batch and its body. The label of the due row is the `keeping` of the batch."""
+async def delete_batch(ports: Ports, row: DueRow, now: datetime, claim: DueClaim) -> Outcome:
+    """Delete a batch, its body and its row in the list. The label of the due row is the `keeping` of the batch."""
     await batches.delete_batch(ports, row.subject, row.label)
-    return Outcome()
+    return await delete_row(ports, row, now, claim)
 
 
 async def delete_export(ports: Ports, row: DueRow, now: datetime, _claim: DueClaim) -> Outcome:

@@ -20,7 +20,7 @@ from cpor_core.model.claim import OPEN, Claim, Status
 from cpor_core.model.slot import Slot
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import Commit, TenantClaims
-from cpor_core.ports.due_work import DueRow, of_act
+from cpor_core.ports.due_work import DueRow, expiry, of_act
 from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.identifiers import is_batch_id, is_claim_id, is_export_id, list_position
 from cpor_core.rules.untold import untold
@@ -187,6 +187,7 @@ async def _webhooks(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
 async def _batches(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
     bodies = set()
     async for batch in ports.batches.all():
+        await ports.batches.enlist(batch)
         await _add(ports, batches.due_rows(ports, batch), rebuilt)
         bodies.add(batch.blob)
     async for export in ports.exports.all():
@@ -196,7 +197,7 @@ async def _batches(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
         batch_id, _, keeping = name.partition("-")
         is_ours = is_batch_id(batch_id) or is_export_id(batch_id)
         if name not in bodies and is_ours:  # not deleted at once, because a batch can be arriving now
-            await _add(ports, [batches.batch_expiry(ports, batch_id, keeping, now)], rebuilt)
+            await _add(ports, [expiry(Kind.DELETE_BATCH, batch_id, now, label=keeping)], rebuilt)
 
 
 async def _files(ports: Ports, evidence: set[str], now: datetime, rebuilt: Rebuilt) -> None:

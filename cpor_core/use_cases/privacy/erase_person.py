@@ -27,7 +27,7 @@ from cpor_core.ports.claims import StoredText
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyRecord
 from cpor_core.ports.stored import Registered, Stored
-from cpor_core.rules.identifiers import BATCH_ID_LENGTH, is_export_id
+from cpor_core.rules.identifiers import BATCH_ID_LENGTH, is_export_id, new_erasure_id
 from cpor_core.rules.person_matcher import Person
 from cpor_core.transitions import personal_data
 from cpor_core.transitions.claim_case import Case, StoredCase
@@ -80,7 +80,7 @@ def _file_expiries(claim: Claim, now: datetime) -> list[DueRow]:
 
 async def begin_erasure(ports: Ports, address: str, now: datetime) -> Erasure:
     """Begin to erase a person, in two requests. The due row is written first, and then the erasure."""
-    erasure = Erasure(id=ports.new_id(), requested_at=now, email=address)
+    erasure = Erasure(id=new_erasure_id(now, ports.new_id()), requested_at=now, email=address)
     await ports.duework.add([DueRow(now, erasure.id, Kind.ERASE_PERSON)])
     await ports.erasures.add(erasure)
     return erasure

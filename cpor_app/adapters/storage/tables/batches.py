@@ -2,6 +2,7 @@
 Table `batches`, one partition for each batch: the batch, and for each finished page its counts and its outcomes.
 
 Counts and outcomes are in separate rows. So one request reads the progress of a batch, even if it has many outcomes.
+The list of an organisation's batches is one partition of table `partnerclaims`.
 """
 
 import zlib
@@ -10,12 +11,15 @@ from collections.abc import AsyncIterator, Sequence
 from pydantic import ConfigDict, TypeAdapter
 
 from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Put, Rows, partitions
-from cpor_app.adapters.storage.tables import packed, unpacked
+from cpor_app.adapters.storage.tables import just_after, packed, unpacked
 from cpor_core.due_work import RowRef
 from cpor_core.errors import Conflict
 from cpor_core.model.batch import Batch, PageDone, Progress, RowOutcome
+from cpor_core.ports.batches import ListedBatch
+from cpor_core.rules.identifiers import newest_first
 
 TABLE = "batches"
+LISTS = "partnerclaims"
 BATCH = "batch"
 DONE, OUTCOMES = "done", "outcomes"
 """Kinds of rows of a page. In the order of keys they come after the row of the batch."""
@@ -78,8 +82,17 @@ class BatchesTable:
         parts = [row.values[f"part{number}"] for number in range(len(row.values))]
         return _OUTCOMES.validate_json(zlib.decompress(b"".join(part for part in parts if isinstance(part, bytes))))
 
-    def row_ref(self, batch_id: str, keeping: str) -> RowRef:
-        return RowRef(TABLE, batch_id, keeping)
+    async def enlist(self, batch: Batch) -> None:
+        table, partition, key = self.list_ref(batch)
+        await self._rows.write(table, partition, Put(key, {"batchId": batch.id}))
+
+    async def page(self, organisation: str, *, after: str, limit: int) -> Sequence[ListedBatch]:
+        start = just_after(after) if after else ""
+        rows = await self._rows.page(LISTS, _list(organisation), start=start, limit=limit)
+        return [_listed(row.key) for row in rows]
+
+    def list_ref(self, batch: Batch) -> RowRef:
+        return RowRef(LISTS, _list(batch.organisation), f"{newest_first(batch.at)}|{batch.id}|{batch.keeping}")
 
     async def delete(self, batch_id: str, keeping: str) -> None:
         row = await self._rows.get(TABLE, batch_id, BATCH)
@@ -91,6 +104,15 @@ class BatchesTable:
             group = pages[first : first + PAGES_AT_ONCE]
             keys = [_key(kind, keeping, page) for page in group for kind in (DONE, OUTCOMES)]
             await self._rows.write(TABLE, batch_id, *map(Delete, keys))
+
+
+def _list(organisation: str) -> str:
+    return f"batches|{organisation}"
+
+
+def _listed(key: str) -> ListedBatch:
+    _, batch_id, keeping = key.split("|")
+    return ListedBatch(key, batch_id, keeping)
 
 
 def _key(kind: str, keeping: str, page: int | None = None) -> str:

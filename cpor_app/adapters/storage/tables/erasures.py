@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from cpor_app.adapters.storage.row_store import Put, Replace, Rows
-from cpor_app.adapters.storage.tables import packed, unpacked
+from cpor_app.adapters.storage.row_store import Put, Replace, Row, Rows
+from cpor_app.adapters.storage.tables import just_after, packed, unpacked
 from cpor_core.model.erasure import Erasure
 from cpor_core.ports.stored import Stored
 
@@ -24,12 +24,19 @@ class ErasuresTable:
         row = await self._rows.get(SETTINGS, ERASURES, erasure_id)
         if row is None:
             return None
-        return Stored(Erasure.model_validate_json(unpacked(row.values["document"])), row.etag)
+        return Stored(_erasure(row), row.etag)
 
     async def write(self, erasure: Erasure, former: Stored[Erasure]) -> Stored[Erasure]:
         op = Replace(erasure.id, {"document": packed(erasure)}, former.etag)
         return Stored(erasure, (await self._rows.write(SETTINGS, ERASURES, op))[erasure.id])
 
+    async def page(self, *, after: str, limit: int) -> Sequence[Erasure]:
+        start = just_after(after) if after else ""
+        return [_erasure(row) for row in await self._rows.page(SETTINGS, ERASURES, start=start, limit=limit)]
+
     async def all(self) -> Sequence[Erasure]:
-        rows = self._rows.query(SETTINGS, ERASURES)
-        return [Erasure.model_validate_json(unpacked(row.values["document"])) async for row in rows]
+        return [_erasure(row) async for row in self._rows.query(SETTINGS, ERASURES)]
+
+
+def _erasure(row: Row) -> Erasure:
+    return Erasure.model_validate_json(unpacked(row.values["document"]))
