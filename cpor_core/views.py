@@ -3,7 +3,7 @@
 import hashlib
 from datetime import date
 
-from cpor_core.model.base import Instant, Value
+from cpor_core.model.base import Guid, Instant, Value
 from cpor_core.model.claim import (
     CLOSED,
     LEFT_OUT,
@@ -108,6 +108,43 @@ class OwnClaimView(ClaimView):
     reference: str | None
 
 
+class ClosedCustomer(Value):
+    """The customer's tenant, without the words of the claim."""
+
+    tenant_id: Guid
+
+
+class ClosedWindow(Value):
+    """The instants of the customer's window."""
+
+    opened_at: Instant
+    ends_at: Instant
+    last_day: date
+
+
+class ClosedClaimView(Value):  # decision 52: a new field of a claim is not shown until it is named here
+    """A claim as a reader of the programme sees it: ids, codes and instants, without personal data."""
+
+    id: str
+    partner_id: str
+    engagement: str
+    filed_as: str | None
+    customer: ClosedCustomer
+    items: tuple[Item, ...]
+    waive_incentive: bool
+    status: Status
+    status_reason: Reason | None
+    competing: bool
+    next_step: NextStep
+    window: ClosedWindow | None
+    association: AssociationPart | None
+    created_at: Instant
+    submitted_at: Instant | None
+    updated_at: Instant
+    history_hash: str | None
+    etag: str
+
+
 class AssociationView(Value):
     """An association, in the same shape for partner and customer."""
 
@@ -200,6 +237,34 @@ def own_claim_view(case: Case, terms: Terms) -> OwnClaimView:
     view = claim_view(case, terms)
     shown = {name: getattr(view, name) for name in ClaimView.model_fields if name != "etag"}
     return OwnClaimView.model_construct(**shown, reference=case.claim.reference, etag=own_entity_tag(case))
+
+
+def closed_claim_view(case: Case, terms: Terms) -> ClosedClaimView:
+    """Return what a reader of the programme sees of a claim."""
+    claim, opened = case.claim, window_view(case)
+    window = None
+    if opened is not None:
+        window = ClosedWindow(opened_at=opened.opened_at, ends_at=opened.ends_at, last_day=opened.last_day)
+    return ClosedClaimView(
+        id=claim.id,
+        partner_id=claim.partner_id,
+        engagement=claim.engagement,
+        filed_as=claim.filed_as,
+        customer=ClosedCustomer(tenant_id=claim.tenant_id),
+        items=claim.items,
+        waive_incentive=bool(claim.waive_incentive),
+        status=claim.status,
+        status_reason=claim.status_reason,
+        competing=is_competing(case),
+        next_step=next_step(case, terms),
+        window=window,
+        association=_association_part(case),
+        created_at=claim.created_at,
+        submitted_at=claim.submitted_at,
+        updated_at=claim.updated_at,
+        history_hash=claim.history_hash,
+        etag=entity_tag(case),
+    )
 
 
 def window_view(case: Case) -> WindowView | None:

@@ -396,7 +396,11 @@ async def take_comment(call: Call, case: Case, author: str) -> Answer:
 
 
 def _verdict(details: Sequence[Detail]) -> Answer:
-    found = tuple(
+    return Answer(200, Verdict(valid=not details, details=verdict_details(details)))
+
+
+def verdict_details(details: Sequence[Detail]) -> tuple[VerdictDetail, ...]:
+    """Return failed checks in the form of an answer."""
+    return tuple(
         VerdictDetail(code=d.code, message=d.message, target=d.target, resolution=d.resolution) for d in details
     )
-    return Answer(200, Verdict(valid=not found, details=found))

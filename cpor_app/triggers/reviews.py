@@ -1,7 +1,8 @@
 """The reviewer's calls: the claims that await a decision, and the decisions."""
 
 import asyncio
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
@@ -20,16 +21,19 @@ from cpor_app.triggers.claims import (
     comments_page,
     history_page,
     take_comment,
+    verdict_details,
 )
 from cpor_app.triggers.evidence import FILE, attachment
 from cpor_core.model.base import AtMost, Guid, Instant, LateModel, Text200, Text4000, Value
-from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Item, Items, Reason
+from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Claim, Item, Items, Reason
+from cpor_core.model.registry import Partner
+from cpor_core.rules.arbitration import Rule, rule_at
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.next_step import next_step
 from cpor_core.use_cases.claims import partner_acts, reviews
 from cpor_core.use_cases.claims.listing import load_all
 from cpor_core.use_cases.registry.entries import customers_of, partners_of
-from cpor_core.views import ClaimView, claim_view, is_competing
+from cpor_core.views import ClaimView, ClosedClaimView, claim_view, closed_claim_view, entity_tag, is_competing
 
 
 async def _answer(call: Call, case: Case) -> Answer:
@@ -130,17 +134,27 @@ class ReviewItem(ClaimView):
     taken_by: Guid | None
 
 
-class ListedReviews(Value):
-    """A page of the claims that await a decision, most urgent first."""
+class ClosedReviewItem(ClosedClaimView):
+    """The row of a claim for a reader of the programme."""
 
-    value: tuple[ReviewItem, ...]
+    claim_id: str
+    overdue: bool
+    partner_name: str
+    customer_name: str | None
+
+
+class ListedReviews(Value):
+    """A page of the claims that await a decision, most urgent first. A reader gets the closed rows."""
+
+    value: tuple[ReviewItem | ClosedReviewItem, ...]
     next_link: str | None = LEFT_OUT
 
 
 class Contested(Value):
-    """An item for which there are other claims."""
+    """An item for which there are other claims. `rule` says for which claim the rules of arbitration speak, and why."""
 
     item: Item
+    rule: Rule
     others: tuple["Other", ...]
 
 
@@ -148,21 +162,58 @@ class Other(Value):
     """Another claim for the same item, with its evidence."""
 
     claim: ClaimView
+    partner_name: str
+
+
+class ClosedContested(Value):
+    """An item for which there are other claims, for a reader of the programme."""
+
+    item: Item
+    rule: Rule
+    others: tuple["ClosedOther", ...]
+
+
+class ClosedOther(Value):
+    """Another claim for the same item, for a reader of the programme."""
+
+    claim: ClosedClaimView
+    partner_name: str
 
 
 class ReviewView(Value):
     """What a reviewer needs to decide: the claim, the checks that it fails now, and the rivals for each item."""
 
     claim: ClaimView
+    partner_name: str
+    customer_name: str | None
+    taken_by: Guid | None
     refused_before: Instant | None
     checks: tuple[VerdictDetail, ...]
     contested: tuple[Contested, ...]
 
 
+class FailedCheck(Value):
+    """A check that the claim fails now: its code, and the field."""
+
+    code: str
+    target: str | None
+
+
+class ClosedReviewView(Value):
+    """A claim, the checks that it fails now, and the rivals for each item, for a reader of the programme."""
+
+    claim: ClosedClaimView
+    partner_name: str
+    customer_name: str | None
+    refused_before: Instant | None
+    checks: tuple[FailedCheck, ...]
+    contested: tuple[ClosedContested, ...]
+
+
 @operation(
     summary="The claims that await a decision, most urgent first",
     tag="Reviews",
-    roles=PROGRAMME,
+    roles=PROGRAMME_AND_READER,
     query=ReviewFilters,
     answers={200: ListedReviews},
     paged=True,
@@ -173,6 +224,8 @@ async def list_reviews(call: Call) -> Answer:
 
     With `overdue` or `competing` a short or empty page can still have a nextLink, because one call reads at most 500
     claims.
+
+    A reader gets rows without personal data.
     """
     filters = call.query(ReviewFilters)
     filter_values = {name: str(value).lower() for name, value in filters if value is not None}
@@ -192,61 +245,104 @@ async def list_reviews(call: Call) -> Answer:
     page = await listing(call.ports, now, after=after, limit=limit, wanted=fits if narrowed else None)
     claims = [case.claim for case in page.cases]
     partners, customers = await asyncio.gather(partners_of(call.ports, claims), customers_of(call.ports, claims))
-    views = []
-    for case in page.cases:
-        view, claim = claim_view(case, terms), case.claim
-        partner, customer = partners.get(claim.partner_id), customers.get(claim.tenant_id)
-        shown = {name: getattr(view, name) for name in ClaimView.model_fields}
-        views.append(
-            ReviewItem.model_construct(
-                **shown,
-                claim_id=view.id,
-                overdue=is_overdue(case),
-                partner_name=partner.name if partner is not None else claim.partner_name,
-                customer_name=customer.name if customer is not None else None,
-                taken_by=claim.taken_by,
-            )
-        )
-    return call.listed(views, page.position, filter_values)
+
+    def row(case: Case) -> ReviewItem | ClosedReviewItem:
+        customer = customers.get(case.claim.tenant_id)
+        more: dict[str, Any] = {
+            "claim_id": case.claim.id,
+            "overdue": is_overdue(case),
+            "partner_name": _partner_name(case.claim, partners),
+            "customer_name": customer.name if customer is not None else None,
+        }
+        if call.roles & PROGRAMME:
+            more["taken_by"] = case.claim.taken_by
+            return ReviewItem.model_construct(**_fields(claim_view(case, terms)), **more)
+        return ClosedReviewItem.model_construct(**_fields(closed_claim_view(case, terms)), **more)
+
+    return call.listed([row(case) for case in page.cases], page.position, filter_values)
+
+
+def _fields(view: Value) -> dict[str, Any]:
+    return {name: getattr(view, name) for name in type(view).model_fields}
+
+
+def _partner_name(claim: Claim, partners: Mapping[str, Partner]) -> str:
+    """Return the registered name of the claim's location, or the name at the submission if it is not registered."""
+    return partners[claim.partner_id].name if claim.partner_id in partners else claim.partner_name
 
 
 @operation(
     summary="A claim with its checks and the rivals for each item",
     tag="Reviews",
-    roles=PROGRAMME,
-    answers={200: ReviewView},
+    roles=PROGRAMME_AND_READER,
+    answers={200: (ReviewView, ClosedReviewView)},
     etag=True,
     refusals=("NotFound",),
 )
 async def get_review(call: Call) -> Answer:
-    """A reviewer can read every claim in every state."""
+    """
+    A reviewer can read every claim in every state. `contested[].rule` says for which claim the rules of arbitration
+    speak at an item. The reviewer decides.
+
+    A reader gets an answer without personal data.
+    """
     case = await call.any_case()
     now = await call.now()
     terms = await call.ports.current_terms()
-    view = claim_view(case, terms)
-    case, failed = await partner_acts.checked(call.ports, case, case.claim.acknowledgements, now)
-    parties = {party.claim for party in case.rival_parties(now)}
-    rivals = await load_all(call.ports, sorted(parties), now)
-    contested = [
-        Contested(item=item, others=others)
-        for item in case.claim.items
-        if (
-            others := tuple(
-                Other(claim=claim_view(rivals[claim_id], terms))
-                for claim_id in dict.fromkeys(p.claim for p in case.slots[item.key].at(now).others(case.claim.id))
-                if claim_id in rivals
-            )
+    checked = await partner_acts.checked(call.ports, case, case.claim.acknowledgements, now)
+    rivals = await load_all(call.ports, sorted({party.claim for party in checked.case.rival_parties(now)}), now)
+    claims = {case.claim.id: case.claim, **{claim_id: rival.claim for claim_id, rival in rivals.items()}}
+    partners = await partners_of(call.ports, claims.values())
+    contested = []
+    for item in case.claim.items:
+        slot = checked.case.slots[item.key].at(now)
+        parties = dict.fromkeys(party.claim for party in slot.others(case.claim.id))
+        if others := [rivals[claim_id] for claim_id in parties if claim_id in rivals]:
+            contested.append((item, rule_at(slot, claims), others))
+    common: dict[str, Any] = {
+        "partner_name": _partner_name(case.claim, partners),
+        "customer_name": checked.customer.name if checked.customer is not None else None,
+        "refused_before": case.claim.refused_before,
+    }
+    headers = {"ETag": entity_tag(case)}
+    if not call.roles & PROGRAMME:
+        closed = ClosedReviewView(
+            claim=closed_claim_view(case, terms),
+            **common,
+            checks=tuple(FailedCheck(code=failed.code, target=failed.target) for failed in checked.failed),
+            contested=tuple(
+                ClosedContested(
+                    item=item,
+                    rule=rule,
+                    others=tuple(
+                        ClosedOther(
+                            claim=closed_claim_view(other, terms), partner_name=_partner_name(other.claim, partners)
+                        )
+                        for other in others
+                    ),
+                )
+                for item, rule, others in contested
+            ),
         )
-    ]
+        return Answer(200, closed, headers=headers)
     review = ReviewView(
-        claim=view,
-        refused_before=case.claim.refused_before,
-        checks=tuple(
-            VerdictDetail(code=d.code, message=d.message, target=d.target, resolution=d.resolution) for d in failed
+        claim=claim_view(case, terms),
+        **common,
+        taken_by=case.claim.taken_by,
+        checks=verdict_details(checked.failed),
+        contested=tuple(
+            Contested(
+                item=item,
+                rule=rule,
+                others=tuple(
+                    Other(claim=claim_view(other, terms), partner_name=_partner_name(other.claim, partners))
+                    for other in others
+                ),
+            )
+            for item, rule, others in contested
         ),
-        contested=tuple(contested),
     )
-    return Answer(200, review, headers={"ETag": view.etag})
+    return Answer(200, review, headers=headers)
 
 
 @claim_act(

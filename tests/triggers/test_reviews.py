@@ -3,8 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
+from cpor_app.http.route_table import operations
+from cpor_core.model.caller import Role
 from devhost.stack.issuer import PROGRAMME_TENANT
-from tests.support.service import CUSTOMER, OTHER_PARTNER, PARTNER_ID, WORKLOADS, Service
+from tests.support.service import CUSTOMER, OTHER_PARTNER, PARTNER, PARTNER_ID, PDF, WORKLOADS, Service
+from tests.triggers.calls import ask, make_named
 from tests.triggers.refusals import refused
 
 COLLEAGUE = "Program.Operator,Program.Reviewer"
@@ -88,6 +91,133 @@ async def test_no_partner_and_no_customer_sees_who_reviews(service: Service) -> 
 
     assert {answer.status_code for answer in answers} == {200}
     assert [answer.url for answer in answers if oid in answer.text or "takenBy" in answer.text] == []
+
+
+# --- readers ----------------------------------------------------------------------------------------------------------
+
+MARK = "Zebra"
+MARKED: dict[str, Any] = {
+    **WORKLOADS,
+    "name": f"{MARK} project",
+    "comment": f"{MARK} said so",
+    "reference": f"{MARK}-1",
+    "contacts": {
+        "customer": {"name": f"{MARK} A", "title": f"{MARK} B", "email": f"{MARK}@contoso.fr"},
+        "customerTechnical": {"name": f"{MARK} C", "title": f"{MARK} D", "email": f"{MARK}2@contoso.fr"},
+        "partner": {"name": f"{MARK} E", "email": f"{MARK}@adatum.example"},
+    },
+}
+CLOSED_CLAIM = {
+    "id",
+    "partnerId",
+    "engagement",
+    "filedAs",
+    "customer",
+    "items",
+    "waiveIncentive",
+    "status",
+    "statusReason",
+    "competing",
+    "nextStep",
+    "window",
+    "association",
+    "createdAt",
+    "submittedAt",
+    "updatedAt",
+    "historyHash",
+    "etag",
+}
+
+
+async def marked(service: Service, tenant: str) -> Any:
+    """Return a claim under review. All texts that people wrote for it have the mark."""
+    claim = await service.submitted(tenant=tenant, **MARKED)
+    path, who = f"/claims/{claim['id']}", {"tenant": tenant}
+    evidence = await service.request("PUT", f"{path}/evidence/{MARK}.pdf", content=PDF, **who)  # type: ignore[arg-type]
+    refused(evidence, 409, "InvalidState")
+    started = await service.review("POST", f"/reviews/{claim['id']}/start", json={"comment": f"{MARK} starts"})
+    assert started.status_code == 200, started.text
+    asked = {"reasons": ["evidenceMissing"], "comment": f"{MARK}, please."}
+    await service.review("POST", f"/reviews/{claim['id']}/request-information", json=asked)
+    evidence = await service.request("PUT", f"{path}/evidence/{MARK}.pdf", content=PDF, **who)  # type: ignore[arg-type]
+    assert evidence.status_code == 201, evidence.text
+    answered = await service.request("POST", f"{path}/resubmit", json={"comment": f"{MARK} it is."}, **who)  # type: ignore[arg-type]
+    assert answered.status_code == 200, answered.text
+    return (await service.review("POST", f"/reviews/{claim['id']}/start")).json()
+
+
+async def test_no_word_of_a_claim_reaches_a_reader(service: Service) -> None:
+    """On any operation, of the claim itself or of its rival. A reviewer sees the words."""
+    claim, rival = await marked(service, PARTNER), await marked(service, OTHER_PARTNER)
+    await make_named(service)
+    open_to_readers = [line for line in operations() if line.roles and Role.PROGRAM_READER in line.roles]
+
+    answers = [
+        await ask(service, line, one["id"], role=Role.PROGRAM_READER)
+        for line in open_to_readers
+        for one in (claim, rival)
+    ]
+
+    assert {"list_reviews", "get_review"} <= {line.name for line in open_to_readers}
+    assert [answer.url for answer in answers if MARK.lower() in answer.text.lower()] == []
+    assert MARK in (await service.review("GET", f"/reviews/{claim['id']}")).text
+    assert MARK in (await service.review("GET", "/reviews")).text
+
+
+async def test_a_reader_gets_these_fields_and_no_other(service: Service) -> None:
+    """Rows, a claim and its rivals; the reader's ETag is the reviewer's."""
+    claim = await service.under_review()
+    rival = await service.under_review(tenant=OTHER_PARTNER)
+    row = await row_of(service, claim, role="Program.Reader")
+    answer = await service.programme("GET", f"/reviews/{claim['id']}", role="Program.Reader")
+    whole = await service.review("GET", f"/reviews/{claim['id']}")
+
+    review = answer.json()
+    assert set(row) == CLOSED_CLAIM | {"claimId", "overdue", "partnerName", "customerName"}
+    assert set(review) == {"claim", "partnerName", "customerName", "refusedBefore", "checks", "contested"}
+    assert set(review["claim"]) == CLOSED_CLAIM
+    assert review["claim"]["customer"] == {"tenantId": CUSTOMER}
+    assert [set(one) for one in review["contested"]] == [{"item", "rule", "others"}] * 2
+    [other] = review["contested"][0]["others"]
+    assert (set(other), set(other["claim"])) == ({"claim", "partnerName"}, CLOSED_CLAIM)
+    assert other["claim"]["id"] == rival["id"]
+    assert answer.headers["ETag"] == whole.headers["ETag"] == review["claim"]["etag"]
+
+
+async def test_a_reader_with_another_role_of_the_programme_sees_what_that_role_sees(service: Service) -> None:
+    """The roles add up."""
+    claim = await service.under_review()
+
+    row = await row_of(service, claim, role="Program.Reader,Program.Operator")
+
+    assert (row["name"], row["takenBy"]) == (claim["name"], await my_oid(service))
+
+
+# --- contested items --------------------------------------------------------------------------------------------------
+
+
+async def test_a_review_names_both_sides_and_the_rule_that_speaks_for_one(service: Service) -> None:
+    """For each contested item, with the facts; everybody of the programme reads the same rule."""
+    claim = await service.under_review()
+    rival = await service.under_review(tenant=OTHER_PARTNER)
+    newer = f"/claims/{rival['id']}/evidence/newer.pdf?signedOn=2026-10-30"
+    asked = {"reasons": ["datesMissingOrOld"]}
+    await service.review("POST", f"/reviews/{rival['id']}/request-information", json=asked)
+    await service.request("PUT", newer, tenant=OTHER_PARTNER, content=PDF)
+
+    review = (await service.review("GET", f"/reviews/{claim['id']}")).json()
+    reader = (await service.programme("GET", f"/reviews/{claim['id']}", role="Program.Reader")).json()
+
+    assert (review["partnerName"], review["customerName"]) == ("Adatum Conseil", "Contoso France")
+    assert review["takenBy"] == await my_oid(service)
+    assert [one["others"][0]["partnerName"] for one in review["contested"]] == ["Fabrikam Services"] * 2
+    assert [one["rule"]["favours"] for one in review["contested"]] == [rival["id"]] * 2
+    rule = review["contested"][0]["rule"]
+    assert (rule["code"], {fact["claimId"]: fact["signedOn"] for fact in rule["facts"]}) == (
+        "newestAcknowledgement",
+        {claim["id"]: "2026-10-03", rival["id"]: "2026-10-30"},
+    )
+    assert [one["rule"] for one in reader["contested"]] == [one["rule"] for one in review["contested"]]
 
 
 # --- giving back ------------------------------------------------------------------------------------------------------

@@ -254,6 +254,8 @@ async def test_reader_reads_what_names_no_person_and_acts_on_nothing(service: Se
         assert [text for text in private if text in answer.text] == [], line.name
     assert {line.method for line in open_to_readers} == {"GET"}
     assert {line.name for line in open_to_readers} == {
+        "list_reviews",
+        "get_review",
         "review_history",
         "list_untold_associations",
         "get_insight",

@@ -178,20 +178,23 @@ async def dry_run(
             resolution="Wait until the next full hour, as Retry-After says.",
             retry_after_seconds=HOUR_SECONDS - (now.minute * 60 + now.second),
         )
-    return (await checked(ports, case, acknowledgements, now))[1]
+    return (await checked(ports, case, acknowledgements, now)).failed
 
 
-async def checked(
-    ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
-) -> tuple[Case, Sequence[Detail]]:
-    """
-    Return the checks that the claim fails with the registry as it is now, in three requests, a draft in four.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A case with the checks that its claim fails, and its registered customer. A draft has the slots of its items."""
 
-    Also returns the case. A draft now has the slots of its items.
-    """
+    case: Case
+    failed: Sequence[Detail]
+    customer: Customer | None
+
+
+async def checked(ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime) -> Checked:
+    """Check a claim with the registry as it is now, in three requests, a draft in four."""
     known, stored = await asyncio.gather(_known(ports, case.claim), ports.claims.with_refusals(case.stored))
     case = life.settle(stored, now)
-    return case, _failed(known, case, acknowledgements, now)
+    return Checked(case, _failed(known, case, acknowledgements, now), known.customer)
 
 
 async def withdraw(ports: Ports, case: Case, actor: Actor, now: datetime, context: ActContext) -> Case:
