@@ -1179,3 +1179,12 @@ def test_a_refused_dispute_has_no_further_time_limit() -> None:
     claim = in_state(Status.REJECTED_FINAL).claim
 
     assert (claim.due, life.is_disputable(claim)) == (None, False)
+
+
+def test_a_claim_under_review_is_not_whole_with_the_slots_of_its_approval() -> None:
+    """The claim was read before the approval, and its slots after it. Such a read is made again."""
+    before = under_review(draft())
+    after = approved(draft())
+
+    assert life.is_whole(stored(before))
+    assert not life.is_whole(stored(before.with_slots(after.slots)))

@@ -34,7 +34,8 @@ def _has_its_place(claim: Claim, key: str, slot: Slot) -> bool:
         case Status.AWAITING_CUSTOMER:
             return slot.awaiting is not None and slot.awaiting.claim == claim.id
         case Status.SUBMITTED | Status.UNDER_REVIEW | Status.DISPUTED:
-            return any(claimant.claim == claim.id for claimant in slot.claimants)
+            awaits = slot.awaiting is not None and slot.awaiting.claim == claim.id  # it would have been approved since
+            return not awaits and any(claimant.claim == claim.id for claimant in slot.claimants)
         case _:  # the claim is in no slot, or enters its slots at the next submission
             return True
 
