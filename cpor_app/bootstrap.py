@@ -24,13 +24,14 @@ from cpor_app.adapters.storage.row_store import AzureRows, Rows
 from cpor_app.adapters.storage.tables import TABLES
 from cpor_app.adapters.storage.tables.batches import BatchesTable
 from cpor_app.adapters.storage.tables.changes import ChangesTable
+from cpor_app.adapters.storage.tables.directories import DirectoryTable
 from cpor_app.adapters.storage.tables.dry_runs import DryRunsTable
 from cpor_app.adapters.storage.tables.due_work import DueWorkTable
 from cpor_app.adapters.storage.tables.erasures import ErasuresTable
 from cpor_app.adapters.storage.tables.exports import ExportsTable
 from cpor_app.adapters.storage.tables.failures import FailuresTable
 from cpor_app.adapters.storage.tables.idempotency import RequestsTable
-from cpor_app.adapters.storage.tables.indexes import IndexTable
+from cpor_app.adapters.storage.tables.indexes import IndexTable, PartnerClaimsTable
 from cpor_app.adapters.storage.tables.insight import InsightTable
 from cpor_app.adapters.storage.tables.mail_budget import MailBudgetRow
 from cpor_app.adapters.storage.tables.mails import MailsTable
@@ -139,9 +140,11 @@ def build(
     ports = Ports(
         claims=CountedClaims(rows, telemetry),
         duework=DueWorkTable(rows),
-        partner_claims=IndexTable(rows, "partnerclaims"),
+        partner_claims=PartnerClaimsTable(rows),
         reviews=IndexTable(rows, "reviews"),
         registry=RegistryTable(rows),
+        partners=DirectoryTable(rows, "partners"),
+        customers=DirectoryTable(rows, "customers"),
         domains=_domains(settings),
         requests=RequestsTable(rows),
         mails=MailsTable(rows),

@@ -105,8 +105,10 @@ HTTP: Mapping[str, Mapping[str, str]] = {
         "get_me": "GET me",
     },
     "registry": {
+        "list_partners": "GET partners",
         "get_partner": "GET partners/{partnerId}",
         "put_partner": "PUT partners/{partnerId}",
+        "list_customers": "GET customers",
         "get_customer": "GET customers/{tenantId}",
         "put_customer": "PUT customers/{tenantId}",
         "list_closed_days": "GET closed-days",

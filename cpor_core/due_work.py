@@ -37,6 +37,8 @@ class Kind(StrEnum):
 
     ANNOUNCE = "announce"
     """Append the changes of a claim to the change feed."""
+    REPLACE_WORDS = "replaceWords"
+    """Delete the index rows of words that a claim no longer has."""
     TRIM_CHANGES = "trimChanges"
     """Delete the oldest changes of an organisation's feed."""
     DELIVER = "deliver"

@@ -14,6 +14,7 @@ from cpor_app.http.route_table import DEFAULT_PAGE, LARGEST_PAGE
 from cpor_core.errors import Detail, Refused
 from cpor_core.model.base import LateModel, Value
 from cpor_core.rules.input_faults import not_in_form
+from cpor_core.rules.search_words import LONGEST_QUERY, MOST_WORDS_ASKED, SHORTEST_QUERY, words_asked
 
 Model = TypeVar("Model", bound=BaseModel)
 BeyondForm = Callable[[Mapping[str, object]], Sequence[Detail]]
@@ -46,9 +47,31 @@ Several = Annotated[tuple[Entry, ...], BeforeValidator(_in_parts)]
 """The values of a filter. An entry fits if it matches one value. The host joins a repeated parameter with commas."""
 
 
+def _as_words(sent: object) -> object:
+    """Separate the words of a search by blanks. Raises ValueError for a search that cannot be made."""
+    if isinstance(sent, str):
+        words_asked(sent)
+        return " ".join(sent.replace(",", " ").split())
+    return sent
+
+
+SearchText = Annotated[
+    str | None,
+    BeforeValidator(_as_words),
+    Field(
+        min_length=SHORTEST_QUERY,
+        max_length=LONGEST_QUERY,
+        description=f"Up to {MOST_WORDS_ASKED} words. Each must begin a word of the entry, in capitals or not, with "
+        "accents or not. Commas count as blanks.",
+    ),
+]
+"""The words of a search. They can also be sent in several parameters."""
+
+
 def takes_several(field: FieldInfo) -> bool:
-    """Whether a query parameter takes several values."""
-    return any(isinstance(part, BeforeValidator) and part.func is _in_parts for part in field.metadata)
+    """Whether a query parameter can be sent several times."""
+    several = (_in_parts, _as_words)
+    return any(isinstance(part, BeforeValidator) and part.func in several for part in field.metadata)
 
 
 QueryFlag = Annotated[bool, BeforeValidator(_is_true)]

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from cpor_app.http.claim_act import ActBody, ClaimAct, Side, claim_act
-from cpor_app.http.parsing import QueryFlag, Several, read_object, validated
+from cpor_app.http.parsing import QueryFlag, SearchText, Several, read_object, validated
 from cpor_app.http.request import Call, require_admin_unless_draft
 from cpor_app.http.route_table import PARTNER, PARTNER_ADMIN, PATCH_TYPES, Answer
 from cpor_app.http.server import operation
@@ -22,6 +22,7 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.claims import comments, drafts, partner_acts
 from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.claims.listing import ClaimSummary, fits, own_claims, summary
+from cpor_core.use_cases.claims.search import search_own
 from cpor_core.views import OwnClaimView, own_claim_view
 
 
@@ -57,6 +58,12 @@ class ClaimFilters(LateModel):
             reference=self.reference,
             needs_me=self.needs_me,
         )
+
+
+class ClaimSearch(ClaimFilters):
+    """The filters of the list of claims, and a search."""
+
+    q: SearchText = None
 
 
 class Verdict(Value):
@@ -172,13 +179,17 @@ async def create_claim(call: Call) -> Answer:
     summary="Your organisation's claims, newest first",
     tag="Claims",
     roles=PARTNER,
-    query=ClaimFilters,
+    query=ClaimSearch,
     answers={200: Listed},
     paged=True,
 )
 async def list_claims(call: Call) -> Answer:
-    """With filters a short or empty page can still have a nextLink, because one call reads at most 500 claims."""
-    filters = call.query(ClaimFilters)
+    """
+    `q` searches in the claim's name, domain, reference and id, and in the customer's registered name.
+
+    With filters or `q` a short or empty page can still have a nextLink, because one call reads at most 500 claims.
+    """
+    filters = call.query(ClaimSearch)
     filter_values = {
         **filters.model_dump(mode="json", by_alias=True),
         "status": ",".join(sorted(filters.status)) or None,
@@ -189,7 +200,8 @@ async def list_claims(call: Call) -> Answer:
     wanted = filters.wanted()
     terms = await call.ports.current_terms()
     chosen = partial(fits, wanted, terms=terms) if wanted != ClaimFilter() else None
-    page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=chosen)
+    read = own_claims if filters.q is None else partial(search_own, query=filters.q)
+    page = await read(call.ports, call.organisation, now=now, after=after, limit=limit, wanted=chosen)
     return call.listed([own_claim_view(case, terms) for case in page.cases], page.position, filter_values)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from cpor_app.http.parsing import QueryFlag, validated
+from cpor_app.http.parsing import QueryFlag, SearchText, validated
 from cpor_app.http.request import Call, not_found
 from cpor_app.http.route_table import OPERATOR, PARTNER, PROGRAMME_AND_READER, Answer
 from cpor_app.http.server import operation
@@ -28,9 +28,10 @@ from cpor_core.model.registry import (
 )
 from cpor_core.ports.stored import Registered
 from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner, unknown_items
-from cpor_core.use_cases.registry import closed_days, partners_and_customers
+from cpor_core.use_cases.registry import closed_days, lists, partners_and_customers
 
 Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
+Shown = TypeVar("Shown", bound=BaseModel)
 _get = partial(
     operation,
     tag="Registry",
@@ -98,12 +99,76 @@ class CustomerKept(CustomerView):
     ends: tuple[EndedBy, ...] = ()
 
 
+class ListedPartner(Partner):
+    """A registered location and its partnerId."""
+
+    partner_id: PartnerId
+
+
+class ListedCustomer(CustomerView):
+    """A registered customer and its tenant."""
+
+    tenant_id: Guid
+
+
+class ListedCustomerWithoutAddresses(CustomerWithoutAddresses):
+    """A registered customer without mail addresses, and its tenant."""
+
+    tenant_id: Guid
+
+
+class ListedPartners(Value):
+    """A page of locations, in the order of their partnerIds."""
+
+    value: tuple[ListedPartner, ...]
+    next_link: str | None = LEFT_OUT
+
+
+class ListedCustomers(Value):
+    """A page of customers, in the order of their tenants."""
+
+    value: tuple[ListedCustomer, ...] | tuple[ListedCustomerWithoutAddresses, ...]
+    next_link: str | None = LEFT_OUT
+
+
+class Search(LateModel):
+    """The search in a list."""
+
+    q: SearchText = None
+
+
+_list = partial(
+    operation,
+    tag="Registry",
+    roles=PROGRAMME_AND_READER,
+    query=Search,
+    paged=True,
+)
+
+
 class _PartnerPath(LateModel):
     partnerId: PartnerId  # noqa: N815 - the name in the route
 
 
 class _TenantPath(LateModel):
     tenantId: Guid  # noqa: N815 - the name in the route
+
+
+@_list(
+    summary="The locations of all partners",
+    answers={200: ListedPartners},
+)
+async def list_partners(call: Call) -> Answer:
+    """
+    The order is by `partnerId`. `q` searches in name, partnerId and organisation.
+
+    A short or empty page can still have a nextLink, because one call reads at most 500 locations.
+    """
+    query = call.query(Search).q
+    after, limit = call.page({"q": query})
+    found, position = await lists.partners(call.ports, query, after=after, limit=limit)
+    views = [ListedPartner(**dict(partner), partner_id=partner_id) for partner_id, partner in found]
+    return call.listed(views, position, {"q": query})
 
 
 @_get(
@@ -135,6 +200,24 @@ async def put_partner(call: Call) -> Answer:
     return _written(call, partner, written, f"partners/{partner_id}")
 
 
+@_list(
+    summary="The tenants of all customers",
+    answers={200: ListedCustomers},
+)
+async def list_customers(call: Call) -> Answer:
+    """
+    The order is by `tenantId`. `q` searches in name, domains and tenantId. Only the operator sees notice addresses.
+
+    A short or empty page can still have a nextLink, because one call reads at most 500 customers.
+    """
+    query = call.query(Search).q
+    after, limit = call.page({"q": query})
+    found, position = await lists.customers(call.ports, query, after=after, limit=limit)
+    shown = ListedCustomer if call.roles & OPERATOR else ListedCustomerWithoutAddresses
+    views = [_shown(call, customer, shown, tenant_id=tenant_id) for tenant_id, customer in found]
+    return call.listed(views, position, {"q": query})
+
+
 @_get(
     summary="A customer's tenant",
     answers={200: (CustomerView, CustomerWithoutAddresses)},
@@ -148,11 +231,8 @@ async def get_customer(call: Call) -> Answer:
     found = await call.ports.registry.customer(_tenant_id(call))
     if found is None:
         raise not_found("entry")
-    view = customer_view(call, found.value)
-    if not call.roles & OPERATOR:
-        shown = {name: getattr(view, name) for name in CustomerWithoutAddresses.model_fields}
-        return _entry(CustomerWithoutAddresses(**shown), found.version)
-    return _entry(view, found.version)
+    shown = CustomerView if call.roles & OPERATOR else CustomerWithoutAddresses
+    return _entry(_shown(call, found.value, shown), found.version)
 
 
 @_put(
@@ -287,6 +367,12 @@ def _tenant_id(call: Call) -> str:
 def customer_view(call: Call, customer: Customer) -> CustomerView:
     """Return a customer with the language of its notices."""
     return CustomerView(**dict(customer), notice_language=_notice_language(call, customer))
+
+
+def _shown(call: Call, customer: Customer, form: type[Shown], **more: str) -> Shown:
+    """Return the fields of a customer that *form* has."""
+    known = {**dict(customer_view(call, customer)), **more}
+    return form(**{name: known[name] for name in form.model_fields})
 
 
 def _notice_language(call: Call, customer: Customer) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.licensing import Licensing
 from cpor_core.ports.batches import Batches, Bodies
-from cpor_core.ports.claims import Blobs, ClaimIndex, Claims, DryRuns
+from cpor_core.ports.claims import Blobs, ClaimIndex, Claims, DryRuns, PartnerClaims
 from cpor_core.ports.due_work import DueRows, Failures, QueueMessages, Telemetry
 from cpor_core.ports.exports import Exports
 from cpor_core.ports.feed import Changes, Receivers, Webhooks
@@ -20,7 +20,7 @@ from cpor_core.ports.idempotency import Requests
 from cpor_core.ports.insight import InsightStore
 from cpor_core.ports.notices import Composer, MailBudget, Mails
 from cpor_core.ports.privacy import Erasures
-from cpor_core.ports.registry import Domains, Registry
+from cpor_core.ports.registry import Directory, Domains, Registry
 from cpor_core.ports.usage import Receipts, UsageFigures
 from cpor_core.rules.terms import Terms
 
@@ -37,9 +37,11 @@ class Ports:
 
     claims: Claims
     duework: DueRows
-    partner_claims: ClaimIndex
+    partner_claims: PartnerClaims
     reviews: ClaimIndex
     registry: Registry
+    partners: Directory
+    customers: Directory
     domains: Domains | None
     """None when the deployment does not check domains."""
     requests: Requests

@@ -152,6 +152,30 @@ class ClaimIndex(Protocol):
         """Delete a key that is no longer true. A missing key is no error."""
 
 
+class PartnerClaims(ClaimIndex, Protocol):
+    """The lists of the organisations' own claims, and the words by which a search finds these claims."""
+
+    async def add(self, partition: str, position: str, claim_id: str, words: Sequence[str] = ()) -> None:
+        """Write a key with its words in one request. Words that earlier calls have written stay."""
+
+    async def replace(self, partition: str, position: str, claim_id: str, words: Sequence[str]) -> None:
+        """Write a key, and make *words* the only words of its claim, usually in two requests."""
+
+    async def found(self, partition: str, beginning: str, *, limit: int) -> Sequence[IndexRow]:
+        """
+        Return at most *limit* keys of claims that have a word with this beginning, in no order.
+
+        A key can come twice. Makes one request for each 1,000 keys.
+        """
+
+    async def at_tenants(self, partition: str, tenants: Sequence[str], *, limit: int) -> Sequence[IndexRow]:
+        """
+        Return at most *limit* keys of claims at these tenants, in no order. A key can come twice.
+
+        Makes at most one request for each tenant, and fewer if there are fewer thousands of claims.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class DryRunCount:
     """How many dry runs an organisation has made in the hour that starts at `hour`."""

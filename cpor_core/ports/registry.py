@@ -61,6 +61,26 @@ class Registry(Protocol):
         """Delete a closed day. Raises `Conflict` if it has changed since *former* was read."""
 
 
+class Directory(Protocol):
+    """
+    The list of the partners, or of the customers, and the words by which a search finds an entry.
+
+    An id is written before its entry. Each reader compares it with the entry.
+    """
+
+    async def add(self, entry_id: str, words: Sequence[str]) -> None:
+        """Write an id with its words in one request. Words that earlier calls have written stay."""
+
+    async def replace(self, entry_id: str, words: Sequence[str]) -> None:
+        """Write an id, and make *words* its only words, usually in two requests."""
+
+    async def page(self, *, after: str, limit: int) -> Sequence[str]:
+        """Return up to *limit* ids after the id *after*, in order, with one request for each 1,000."""
+
+    async def found(self, beginning: str, *, limit: int) -> Sequence[str]:
+        """Return at most *limit* ids that have a word with this beginning, in no order. An id can come twice."""
+
+
 class Domains(Protocol):
     """The tenants of domains, as the token issuer knows them."""
 

@@ -1,5 +1,5 @@
 """
-The words by which a search finds a thing (decision 55).
+The words by which a search finds a thing (decision 55b).
 
 A word is a run of letters and digits, in lower case and without accents. A full GUID is one word without its hyphens. A
 query finds a text if each word of the query begins a word of the text.
@@ -10,12 +10,18 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import zip_longest
 
+from cpor_core.errors import Detail, Refused
+from cpor_core.model.claim import Claim
+from cpor_core.model.registry import Customer, Partner
+
 SHORTEST_QUERY, LONGEST_QUERY = 2, 100
 """The fewest and the most characters of a query."""
 MOST_WORDS_ASKED = 5
 """The most words of a query, as blanks and commas separate them."""
 MOST_WORDS_STORED = 24
 """The most words by which one thing is found."""
+MOST_FOUND = 10_000
+"""The most index rows that one search reads."""
 LONGEST_WORD = 40
 """The characters of a word that are in its key. With four bytes a character, the key fits into a row key."""
 _GUID = re.compile(r"\b([0-9a-f]{8})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{12})\b")
@@ -61,6 +67,14 @@ def has_all(asked: Iterable[str], texts: Iterable[str | None]) -> bool:
     return all(any(word.startswith(one) for word in known) for one in asked)
 
 
+def too_many(beginning: str) -> Refused:
+    """Return the refusal of a search whose longest word begins the words of too many things."""
+    message = f"More than {MOST_FOUND} entries have a word that begins with {beginning!r}."
+    resolution = "Send a longer word, or one more word that is longer."
+    detail = Detail("FieldInvalid", message, "q", resolution)
+    return Refused("ValidationFailed", message, target="q", resolution=resolution, details=[detail])
+
+
 def words_stored(texts: Iterable[str | None]) -> tuple[str, ...]:
     """
     Return the words by which a thing with these texts is found, at most 24.
@@ -75,3 +89,18 @@ def words_stored(texts: Iterable[str | None]) -> tuple[str, ...]:
 def word_key(word: str) -> str:
     """Return the key of a word: its UTF-8 in hexadecimal digits. A word's key begins with the key of its beginning."""
     return word[:LONGEST_WORD].encode().hex()
+
+
+def texts_of_claim(claim: Claim) -> tuple[str | None, ...]:
+    """Return the texts by which a partner finds its claim. The customer's registered name is not on the claim."""
+    return claim.id, claim.name, claim.domain, claim.reference
+
+
+def texts_of_partner(partner_id: str, partner: Partner) -> tuple[str, ...]:
+    """Return the texts by which the programme finds a partner's location."""
+    return partner_id, partner.name, partner.entra_tenant_id
+
+
+def texts_of_customer(tenant_id: str, customer: Customer) -> tuple[str, ...]:
+    """Return the texts by which the programme finds a customer, and a partner finds its claims at this customer."""
+    return tenant_id, customer.name, " ".join(customer.domains)

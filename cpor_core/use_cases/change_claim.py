@@ -21,6 +21,8 @@ from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, Store
 from cpor_core.rules import file_names
 from cpor_core.rules.claim_due_work import TO_PARTNERS, due_work_of
 from cpor_core.rules.entity_tags import matches
+from cpor_core.rules.identifiers import list_position
+from cpor_core.rules.search_words import texts_of_claim, words_stored
 from cpor_core.rules.terms import Terms
 from cpor_core.rules.untold import untold
 from cpor_core.transitions.claim_case import Case, StoredCase
@@ -271,6 +273,8 @@ async def _write_index_rows(
         rows = [*due_rows(former, claim, now), *message_id_expiries(former, claim), *expiries]
         if claim.id in with_news or claim.notes != former.notes:
             rows.append(announcement_row(claim.id, now))
+        if texts_of_claim(former) != texts_of_claim(claim):
+            rows.append(DueRow(now + SOON, claim.id, Kind.REPLACE_WORDS))
         return of_act(rows, claim.version, now)
 
     own = rows_of(before.claim, after.claim, *_expiry_rows(ports, after.claim, now, context))
@@ -286,9 +290,31 @@ async def _write_index_rows(
             _write_due_rows(ports, own, now, due_row),
             ports.duework.add(of_rivals),
             *(list_for_review(ports, *claims) for claims in _changed_claims(before, after)),
+            list_for_partner(ports, before.claim, after.claim),
         )
     )
     return due_row
+
+
+async def list_for_partner(ports: Ports, former: Claim | None, claim: Claim) -> None:
+    """
+    Write the claim's key in its partner's list with the words of the claim, if a text has changed.
+
+    Words of an earlier version stay until the due row of the act leads to `replace_words`.
+    """
+    if former is None or texts_of_claim(former) != texts_of_claim(claim):
+        await ports.partner_claims.add(*_listed(claim))
+
+
+async def replace_words(ports: Ports, claim: Claim) -> None:
+    """Write the claim's key in its partner's list, and make the claim's words the only words that lead to it."""
+    await ports.partner_claims.replace(*_listed(claim))
+
+
+def _listed(claim: Claim) -> tuple[str, str, str, Sequence[str]]:
+    """Return a claim's partition, position, id and words in the list of its organisation."""
+    position = list_position(claim.created_at, claim.id)
+    return claim.organisation, position, claim.id, words_stored(texts_of_claim(claim))
 
 
 async def list_for_review(ports: Ports, former: Claim | None, claim: Claim) -> None:
@@ -318,7 +344,7 @@ async def _write_due_rows(ports: Ports, rows: Sequence[DueRow], now: datetime, d
 
     That row is moved to a later instant, in place of new rows for work that is due at once.
     """
-    later = [row for row in rows if row.due != now + SOON or row.kind is Kind.ANNOUNCE]
+    later = [row for row in rows if row.due != now + SOON or row.kind in (Kind.ANNOUNCE, Kind.REPLACE_WORDS)]
     if due_row is not None and len(later) < len(rows):
         try:
             return await ports.duework.move(due_row, later, due=now + SOON, attempt=0)

@@ -63,6 +63,12 @@ BUDGETS: Mapping[tuple[str, str], int] = {
     ("list_claims", "10 open claims"): 1 + 2 * 10,
     ("list_claims", "10 drafts"): 1 + 10,
     ("list_claims", "10 drafts that the filter leaves out"): 2 + 10,
+    ("list_claims", "a search that finds 10 drafts"): 2 + 10,
+    ("list_claims", "a search by the customer that finds 10 drafts"): 3 + 10 + 1,
+    ("list_partners", "two partners"): 1 + 2,
+    ("list_partners", "a search that finds one"): 1 + 1,
+    ("list_customers", "one customer"): 1 + 1,
+    ("list_customers", "a search that finds one"): 1 + 1,
     ("count_claims", "10 open claims"): 1 + 2 * 10,
     ("list_associations", "10 associations"): 1 + 2 * 10,
 }
@@ -350,7 +356,13 @@ async def registry(c: Counter) -> None:
     await c.ask("get_me", "GET", "/me", "a partner with one location")
     await c.ask("get_me", "GET", "/me", "a customer's administrator", **ADMINISTRATOR)
     customer = (await c.ask("get_customer", "GET", f"/customers/{CUSTOMER}", **OPERATOR)).json()
-    await c.ask("put_partner", "PUT", f"/partners/{PARTNER_ID}", json={**partner, "name": "New"}, **OPERATOR)
+    await c.ask("list_partners", "GET", "/partners", "two partners", **OPERATOR)
+    await c.ask("list_partners", "GET", "/partners?q=adatum", "a search that finds one", **OPERATOR)
+    await c.ask("list_customers", "GET", "/customers", "one customer", **OPERATOR)
+    await c.ask("list_customers", "GET", "/customers?q=contoso", "a search that finds one", **OPERATOR)
+    path = f"/partners/{PARTNER_ID}"
+    await c.ask("put_partner", "PUT", path, "another language", json={**partner, "language": "fr"}, **OPERATOR)
+    await c.ask("put_partner", "PUT", path, "another name", json={**partner, "name": "New"}, **OPERATOR)
     closed_day = f"/closed-days/FR/{MONDAY.date()}"
     await c.ask("put_closed_day", "PUT", closed_day, json={"name": "Closed"}, **OPERATOR)
     await c.ask("get_closed_day", "GET", closed_day, **OPERATOR)
@@ -450,6 +462,9 @@ async def lists(c: Counter) -> None:
         assert answer.status_code == 201, answer.text
     await c.ask("list_claims", "GET", "/claims", "10 drafts")
     await c.ask("list_claims", "GET", "/claims?status=official&maxpagesize=1", "10 drafts that the filter leaves out")
+    await c.ask("list_claims", "GET", "/claims?q=adoption", "a search that finds 10 drafts")
+    await c.ask("list_claims", "GET", "/claims?q=france", "a search by the customer that finds 10 drafts")
+    await c.ask("list_claims", "GET", "/claims?q=nothing", "a search that finds nothing")
     await c.ask("list_changes", "GET", "/changes", "10 changes")
     subscriptions = [f"cccccccc-0000-4000-8000-0000000001{number:02d}" for number in range(10)]
     registered = {"product": "dynamics-365-sales", "channel": "EA", "state": "active", "seats": 50}

@@ -14,10 +14,11 @@ from cpor_app.adapters.storage.queues import AzureQueues
 from cpor_app.adapters.storage.row_store import AzureRows, Rows
 from cpor_app.adapters.storage.tables import TABLES
 from cpor_app.adapters.storage.tables.claims import MOST_ROWS, ClaimsTable
+from cpor_app.adapters.storage.tables.directories import DirectoryTable
 from cpor_app.adapters.storage.tables.due_work import DueWorkTable
 from cpor_app.adapters.storage.tables.failures import FailuresTable
 from cpor_app.adapters.storage.tables.idempotency import RequestsTable
-from cpor_app.adapters.storage.tables.indexes import IndexTable
+from cpor_app.adapters.storage.tables.indexes import IndexTable, PartnerClaimsTable
 from cpor_app.adapters.storage.tables.mails import MailsTable
 from cpor_app.adapters.storage.tables.registry import RegistryTable
 from cpor_app.adapters.storage.tables.usage import ReceiptsTable, UsageTable
@@ -32,6 +33,7 @@ from cpor_core.ports.claims import Comment, Commit
 from cpor_core.ports.due_work import DueRow, Failure, LookedAt, of_act
 from cpor_core.ports.idempotency import IdempotencyRecord, StoredReply, StoredResponse
 from cpor_core.ports.notices import SentMail
+from cpor_core.rules.search_words import word_key
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case, StoredCase
 from tests.core.builders import (
@@ -84,7 +86,19 @@ class Stores:
 
     @property
     def index(self) -> IndexTable:
-        return IndexTable(self.rows, "partnerclaims")
+        return IndexTable(self.rows, "reviews")
+
+    @property
+    def partner_claims(self) -> PartnerClaimsTable:
+        return PartnerClaimsTable(self.rows)
+
+    @property
+    def partners(self) -> DirectoryTable:
+        return DirectoryTable(self.rows, "partners")
+
+    @property
+    def customers(self) -> DirectoryTable:
+        return DirectoryTable(self.rows, "customers")
 
     @property
     def registry(self) -> RegistryTable:
@@ -633,7 +647,64 @@ class StoresContract(ABC):
 
         assert await stores.index.page(ADATUM, after="", limit=9) == []
 
+    async def test_words_lead_to_the_keys_of_claims(self, stores: Stores) -> None:
+        """By their beginnings; in their own partition; and no list has them."""
+        await stores.partner_claims.add(ADATUM, f"1|{A}", A, ["teams", "žluť"])
+        await stores.partner_claims.add(ADATUM, f"2|{B}", B, ["team"])
+        await stores.partner_claims.add(FABRIKAM, f"3|{B}", B, ["teams"])
+
+        async def found(beginning: str, limit: int = 9) -> list[tuple[str, str]]:
+            rows = await stores.partner_claims.found(ADATUM, beginning, limit=limit)
+            return sorted((row.position, row.claim_id) for row in rows)
+
+        assert await found("tea") == [(f"1|{A}", A), (f"2|{B}", B)]
+        assert await found("teams") == await found("ž") == [(f"1|{A}", A)]
+        assert len(await found("tea", limit=1)) == 1
+        assert await found("eams") == await found("teamsx") == []
+        assert len(await stores.partner_claims.page(ADATUM, after="", limit=9)) == 2
+        at_tenant = await stores.partner_claims.at_tenants(ADATUM, [TENANT, LATER], limit=9)
+        assert sorted((row.position, row.claim_id) for row in at_tenant) == [(f"1|{A}", A), (f"2|{B}", B)]
+        assert await stores.partner_claims.at_tenants(ADATUM, [LATER], limit=9) == []
+
+    async def test_words_are_replaced_and_removed_exactly(self, stores: Stores) -> None:
+        """Also those of several writes; nothing of another claim goes, and a second time is no error."""
+        await stores.partner_claims.add(ADATUM, f"1|{A}", A, [f"a{n}" for n in range(24)])
+        await stores.partner_claims.add(ADATUM, f"1|{A}", A, [f"b{n}" for n in range(24)])
+        await stores.partner_claims.add(ADATUM, f"1|{A}", A, [f"c{n}" for n in range(24)])
+        await stores.partner_claims.add(ADATUM, f"2|{B}", B, ["a1", "b1"])
+        for _ in range(2):
+            await stores.partner_claims.replace(ADATUM, f"1|{A}", A, ["a1", "d"])
+
+            keys = {row.key async for row in stores.rows.query("partnerclaims", ADATUM) if "|" + A in row.key}
+            assert {key for key in keys if key.startswith("word|")} == {
+                f"word|{word_key(word)}|1|{A}" for word in ("a1", "d")
+            }
+            assert len(keys) == 4, "two words, the row that names them, and the key"
+        for _ in range(2):
+            await stores.partner_claims.remove(ADATUM, f"1|{A}")
+
+        left = [row.claim_id for row in await stores.partner_claims.found(ADATUM, "a", limit=9)]
+        assert left == [B]
+        assert [row.claim_id for row in await stores.partner_claims.page(ADATUM, after="", limit=9)] == [B]
+
     # --- registry -----------------------------------------------------------------------------------------------------
+
+    async def test_a_directory_has_ids_in_order_and_words(self, stores: Stores) -> None:
+        """The scans of the registry do not meet its rows."""
+        for name in ("3", "1", "2"):
+            await stores.partners.add(name, ["litware", f"n{name}"])
+        await stores.partners.replace("2", ["fabrikam"])
+        await stores.registry.put_partner("4782913", partner(), None)
+        await stores.registry.put_customer(TENANT, customer(), None)
+        await stores.customers.add(TENANT, ["litware"])
+
+        assert await stores.partners.page(after="", limit=2) == ["1", "2"]
+        assert await stores.partners.page(after="2", limit=2) == ["3"]
+        assert sorted(await stores.partners.found("lit", limit=9)) == ["1", "3"]
+        assert await stores.partners.found("fab", limit=9) == ["2"]
+        assert await stores.customers.page(after="", limit=9) == [TENANT]
+        assert [name async for name, _ in stores.registry.partners()] == ["4782913"]
+        assert [tenant async for tenant, _ in stores.registry.customers()] == [TENANT]
 
     async def test_who_is_not_registered_is_none(self, stores: Stores) -> None:
         """Neither as partner nor as customer."""

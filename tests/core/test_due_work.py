@@ -28,6 +28,7 @@ STORED = {
     "erase": (Kind.DELETE_DRAFT, "", None),
     "forgetPeople": (Kind.ERASE_PEOPLE, "", None),
     "announce": (Kind.ANNOUNCE, "", None),
+    "replaceWords": (Kind.REPLACE_WORDS, "", None),
     "trimChanges": (Kind.TRIM_CHANGES, "", None),
     "deliver": (Kind.DELIVER, "", None),
     "finishBatch": (Kind.FINISH_BATCH, "", None),

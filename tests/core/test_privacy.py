@@ -1,5 +1,6 @@
 """Erasing people: one person from everything on request, and all people of a claim long after its close."""
 
+import contextlib
 import json
 import zlib
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ from cpor_core.rules.person_matcher import Person
 from cpor_core.transitions import personal_data
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
 from cpor_core.use_cases.claims import batches, comments, csv_export, customer_acts, drafts, partner_acts, reviews
+from cpor_core.use_cases.claims.search import search_own
 from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.mail_message_ids import message_id_expiry, message_id_of
 from cpor_core.use_cases.privacy import erase_person
@@ -457,6 +459,39 @@ async def test_an_erasure_that_dies_at_any_write_is_ended_by_the_next_run(core: 
         if not died:
             return
     raise AssertionError("it never came to its end")
+
+
+def holds_word(core: Core, word: str) -> bool:
+    """Whether the index of the partners' claims has a word, in a key or in a cell."""
+    rows = [(key, row) for (table, _, key), row in core.rows._rows.items() if table == "partnerclaims"]
+    return any(word.encode().hex() in key or word in str(row.values.get("words", "")) for key, row in rows)
+
+
+@pytest.mark.parametrize("dies", [None, "claims", "partnerclaims"])
+async def test_an_erasure_deletes_the_words_of_a_persons_name(core: Core, dies: str | None) -> None:
+    """From the search too: of the claim's name and reference now, and of a name that it had before."""
+    case = await core.draft(evidence=False)
+    for patched in ({"name": "Rollout with Anne Durand"}, {"name": "Rollout"}, {"reference": f"ask {ANNES}"}):
+        await drafts.edit(core.ports, await core.case(case), PERSON, await core.now(), patched, NO_CONTEXT)
+    assert holds_word(core, "anne")
+    assert holds_word(core, "durand")
+
+    async def die(table: str, _: Sequence[Op]) -> None:
+        if table == dies:
+            core.rows.after = None
+            raise SystemError("the process dies")
+
+    core.rows.after = die if dies is not None else None
+    with contextlib.suppress(SystemError):
+        await erased(core)
+    await erased(core)
+    for _ in range(6):
+        await core.rest()
+
+    assert [word for word in ("anne", "durand") if holds_word(core, word)] == []
+    assert holds_word(core, "rollout")
+    found = await search_own(core.ports, ADATUM, "rollout ask", await core.now(), after="", limit=9)
+    assert [one.claim.reference for one in found.cases] == [f"ask {ERASED}"]
 
 
 async def test_a_lost_race_is_tried_again_and_a_fault_is_left_to_the_next_round(core: Core) -> None:

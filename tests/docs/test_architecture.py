@@ -55,7 +55,7 @@ def test_each_port_has_an_adapter_that_names_it() -> None:
     ports = {
         f"{file.stem}.{name}"
         for file in (ROOT / "cpor_core" / "ports").glob("*.py")
-        for name in re.findall(r"^class (\w+)\(Protocol\):", file.read_text("utf-8"), re.MULTILINE)
+        for name in re.findall(r"^class (\w+)\((?:\w+, )?Protocol\):", file.read_text("utf-8"), re.MULTILINE)
     }
 
     assert named == ports

@@ -232,7 +232,13 @@ async def test_only_the_operator_sees_mail_addresses_of_the_registry(service: Se
     customer = await service.programme("GET", f"/customers/{CUSTOMER}", role=role)
     whole = await service.programme("GET", f"/customers/{CUSTOMER}")
     partner = await service.programme("GET", f"/partners/{PARTNER_ID}", role=role)
+    [listed] = (await service.programme("GET", "/customers", role=role)).json()["value"]
+    [listed_whole] = (await service.programme("GET", "/customers")).json()["value"]
+    listed_partners = (await service.programme("GET", "/partners", role=role)).json()["value"]
 
+    assert listed == {**customer.json(), "tenantId": CUSTOMER}
+    assert listed_whole == {**whole.json(), "tenantId": CUSTOMER}
+    assert {**partner.json(), "partnerId": PARTNER_ID} in listed_partners
     assert set(customer.json()) == READERS_CUSTOMER
     assert customer.json().items() <= whole.json().items()
     assert whole.json()["noticeAddresses"] == ["it@contoso.fr"]
@@ -260,7 +266,9 @@ async def test_reader_reads_what_names_no_person_and_acts_on_nothing(service: Se
         "list_untold_associations",
         "get_insight",
         "get_insight_page",
+        "list_partners",
         "get_partner",
+        "list_customers",
         "get_customer",
         "list_closed_days",
         "get_closed_day",

@@ -143,6 +143,24 @@ async def test_what_was_imported_with_nobody_told_gives_no_figures(service: Serv
     assert (await service.programme("GET", listing)).json()["value"] == []
 
 
+async def test_claims_and_entries_of_then_are_found_after_a_rebuild(service: Service) -> None:
+    """Before it, the lists of the registry are empty and no search finds them. The list of claims is whole (55b)."""
+    claim = (await service.request("GET", "/claims")).json()["value"][0]
+    words = [f"/claims?q={word}" for word in (claim["id"], claim["customer"]["domain"])]
+    lists = ("/partners", "/customers")
+    before = [await service.request("GET", path) for path in words]
+    before += [await service.programme("GET", path) for path in lists]
+
+    await rebuild(service.services.ports, await service.clock.now())
+
+    assert [answer.json()["value"] for answer in before] == [[]] * 4
+    for path in words:
+        found = (await service.request("GET", path)).json()["value"]
+        assert claim["id"] in [one["id"] for one in found]
+    for path in lists:
+        assert (await service.programme("GET", path)).json()["value"]
+
+
 async def test_an_act_under_a_key_of_then_is_answered_as_then(service: Service) -> None:
     """A request that was repeated over the upgrade is not done twice."""
     headers = {"Idempotency-Key": "about-no-claim"}

@@ -18,11 +18,11 @@ from cpor_core.ports.claims import Commit
 from cpor_core.ports.due_work import DueRow, expiry, of_act
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredReply
 from cpor_core.rules import file_names
-from cpor_core.rules.identifiers import derived_claim_id, list_position, new_claim_id
+from cpor_core.rules.identifiers import derived_claim_id, new_claim_id
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case, StoredCase, invalid_state
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim, due_rows
+from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim, due_rows, list_for_partner
 from cpor_core.use_cases.feed.changes import announce, announcement_row
 from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
 from cpor_core.use_cases.together import together
@@ -194,7 +194,7 @@ async def store_draft(ports: Ports, commit: Commit, now: datetime, also: Sequenc
     await together(
         (
             ports.duework.add(of_act((*due_rows(None, made, now), *also), commit.after.claim.version, now)),
-            ports.partner_claims.add(made.organisation, list_position(now, made.id), made.id),
+            list_for_partner(ports, None, made),
         )
     )
     await ports.claims.commit(commit)

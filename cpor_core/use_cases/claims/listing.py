@@ -72,7 +72,7 @@ async def load_own(ports: Ports, organisation: str, rows: Sequence[IndexRow], no
         for position, case in found
         if case.claim.organisation == organisation
         # If a creation was tried twice, the claim has a second key, which is left out here.
-        and position == _position(case.claim)
+        and position == position_of(case.claim)
     ]
 
 
@@ -121,7 +121,7 @@ async def own_claims(
         rows = await ports.partner_claims.page(organisation, after=behind, limit=size)
         return Page(await load_own(ports, organisation, rows, now), rows[-1].position if len(rows) == size else None)
 
-    return await matching(read, _position, after=after, limit=limit, wanted=wanted)
+    return await matching(read, position_of, after=after, limit=limit, wanted=wanted)
 
 
 def fits(wanted: ClaimFilter, case: Case, terms: Terms) -> bool:
@@ -154,5 +154,6 @@ def _needs_partner(case: Case, terms: Terms) -> bool:
     return next_step(case, terms).owner is Owner.PARTNER
 
 
-def _position(claim: Claim) -> str:
+def position_of(claim: Claim) -> str:
+    """Return a claim's position in the list of its organisation."""
     return list_position(claim.created_at, claim.id)

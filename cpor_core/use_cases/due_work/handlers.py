@@ -4,8 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 from cpor_core.due_work import SOON, Kind, Outcome
+from cpor_core.model.claim import Status
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
+from cpor_core.use_cases.change_claim import replace_words
 from cpor_core.use_cases.claims import batches, csv_export, subscription_ends
 from cpor_core.use_cases.due_work import delete_expired
 from cpor_core.use_cases.due_work.process_claim import DueClaim
@@ -30,6 +32,13 @@ async def _announce(ports: Ports, _row: DueRow, now: datetime, claim: DueClaim) 
     if stored is not None and claim.announced != (stored.claim.history_length, stored.claim.notes):
         await changes.catch_up(ports, stored, now)
         claim.announced = stored.claim.history_length, stored.claim.notes
+    return Outcome()
+
+
+async def _replace_words(ports: Ports, _row: DueRow, _now: datetime, claim: DueClaim) -> Outcome:
+    stored = await claim.load()
+    if stored is not None and stored.claim.status is not Status.DELETED:
+        await replace_words(ports, stored.claim)
     return Outcome()
 
 
@@ -81,6 +90,7 @@ HANDLERS: Mapping[Kind, Handler] = {
     Kind.DELETE_DRAFT: _process_claim,
     Kind.ERASE_PEOPLE: _process_claim,
     Kind.ANNOUNCE: _announce,
+    Kind.REPLACE_WORDS: _replace_words,
     Kind.TRIM_CHANGES: _trim_changes,
     Kind.DELIVER: _deliver,
     Kind.FINISH_BATCH: _finish_batch,

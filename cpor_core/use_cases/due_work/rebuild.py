@@ -22,11 +22,12 @@ from cpor_core.ports import Ports
 from cpor_core.ports.claims import Commit, TenantClaims
 from cpor_core.ports.due_work import DueRow, expiry, of_act
 from cpor_core.ports.idempotency import IdempotencyKey
-from cpor_core.rules.identifiers import is_batch_id, is_claim_id, is_export_id, list_position
+from cpor_core.rules.identifiers import is_batch_id, is_claim_id, is_export_id
+from cpor_core.rules.search_words import texts_of_customer, texts_of_partner, words_stored
 from cpor_core.rules.untold import untold
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases.change_claim import due_rows, list_for_review
+from cpor_core.use_cases.change_claim import due_rows, list_for_review, replace_words
 from cpor_core.use_cases.claims import batches, csv_export, subscription_ends
 from cpor_core.use_cases.claims.drafts import blob_expiry
 from cpor_core.use_cases.due_work import failed_messages
@@ -55,9 +56,10 @@ class Rebuilt:
 
 async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
     """
-    Write every row of `duework`, `partnerclaims` and `reviews`, and the lists of locations, from the other rows.
+    Write every row of `duework`, `partnerclaims` and `reviews`, and the lists of the registry, from the other rows.
 
-    Rows that exist already stay. Makes about four requests for each claim. Raises `StorageBusy`. The rows that were
+    Rows that exist already stay, except words that a claim or entry no longer has. Makes about five requests for each
+    claim, and two or three for each entry of the registry. Raises `StorageBusy`. The rows that were
     written before it are valid.
     """
     rebuilt = Rebuilt()
@@ -70,6 +72,9 @@ async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
     await _mails_failures_and_erasures(ports, now, rebuilt)
     async for partner_id, partner in ports.registry.partners():
         await ports.registry.add_location(partner.value.entra_tenant_id, partner_id)
+        await ports.partners.replace(partner_id, words_stored(texts_of_partner(partner_id, partner.value)))
+    async for tenant_id, customer in ports.registry.customers():
+        await ports.customers.replace(tenant_id, words_stored(texts_of_customer(tenant_id, customer.value)))
     return rebuilt
 
 
@@ -143,7 +148,7 @@ async def _free_slot(ports: Ports, slot: Slot, etag: str, suspected: Iterable[st
 
 async def _of_claim(ports: Ports, claim: Claim, now: datetime) -> Sequence[DueRow]:
     """Write the index rows of a claim. Returns its due rows."""
-    await ports.partner_claims.add(claim.organisation, list_position(claim.created_at, claim.id), claim.id)
+    await replace_words(ports, claim)
     await list_for_review(ports, None, claim)
     rows = [*due_rows(None, claim, now), *message_id_expiries(None, claim)]
     if await announced_up_to(ports, claim) < (claim.history_length, claim.notes):

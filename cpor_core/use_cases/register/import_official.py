@@ -26,11 +26,11 @@ from cpor_core.ports.due_work import of_act
 from cpor_core.ports.stored import Registered
 from cpor_core.rules.checks import why_not_claimable
 from cpor_core.rules.graph_reports import invalid_row
-from cpor_core.rules.identifiers import derived_claim_id, list_position
+from cpor_core.rules.identifiers import derived_claim_id
 from cpor_core.rules.untold import Untold, untold
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case, StoredCase
-from cpor_core.use_cases.change_claim import due_rows, list_for_review
+from cpor_core.use_cases.change_claim import due_rows, list_for_partner, list_for_review
 from cpor_core.use_cases.feed.changes import announce_created, announcement_row
 from cpor_core.use_cases.mail_message_ids import with_listed_mails
 from cpor_core.use_cases.register.untold import CustomerContact, notify, people_to_notify, waiting_for_others
@@ -212,7 +212,7 @@ async def _enter(begun: _Import, line: PastAssociation) -> bool:
         after = with_listed_mails(entered).written()
         rows = [*due_rows(None, after.claim, now), announcement_row(claim_id, now)]
         await ports.duework.add(of_act(rows, after.claim.version, now))
-        await ports.partner_claims.add(claim.organisation, list_position(now, claim_id), claim_id)
+        await list_for_partner(ports, None, claim)
         await list_for_review(ports, None, after.claim)
         stored = after.stored
         try:

@@ -1,6 +1,7 @@
 """The registry of partners and customers. A partner is registered by location, and a customer by tenant."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -8,10 +9,12 @@ from typing import TypeVar
 from cpor_core.errors import Conflict, Detail, Refused
 from cpor_core.model.registry import ClosedDay, Customer, Partner
 from cpor_core.ports import Ports
+from cpor_core.ports.registry import Directory
 from cpor_core.ports.stored import Registered
 from cpor_core.rules.entity_tags import matches
 from cpor_core.rules.input_faults import refused_fields
 from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner
+from cpor_core.rules.search_words import texts_of_customer, texts_of_partner, words_stored
 from cpor_core.use_cases.claims.subscription_ends import Ending, due_rows, end_gone_items, endings, takes_away
 from cpor_core.use_cases.register.untold import due_row, notify_others, people_to_notify, waiting_for_others
 from cpor_core.use_cases.together import together
@@ -44,11 +47,33 @@ async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match:
             resolution="Register a new partnerId for the other organisation.",
         )
     verify_match(if_match, former)
+    words = words_stored(texts_of_partner(partner_id, partner))
+    former_words = words_stored(texts_of_partner(partner_id, former.value)) if former is not None else None
     await ports.registry.add_location(partner.entra_tenant_id, partner_id)  # first, so that no location lacks it
-    try:
-        return Written(await ports.registry.put_partner(partner_id, partner, former), former is None)
-    except Conflict:
-        return own_write(await ports.registry.partner(partner_id), partner, former)
+    async with _listed(ports.partners, partner_id, former_words, words):
+        try:
+            return Written(await ports.registry.put_partner(partner_id, partner, former), former is None)
+        except Conflict:
+            return own_write(await ports.registry.partner(partner_id), partner, former)
+
+
+@asynccontextmanager
+async def _listed(
+    directory: Directory, entry_id: str, former: Sequence[str] | None, words: Sequence[str]
+) -> AsyncIterator[None]:
+    """
+    Write an entry's id and *words* before the entry is stored inside, and delete the *former* words after it.
+
+    If the process dies in between, the list has words that are not true. A search reads the entry before it shows it.
+    Equal words cost no request. Otherwise this makes one request for a new entry, and three for a change.
+    """
+    if words == former:
+        yield
+        return
+    await directory.add(entry_id, words)
+    yield
+    if former is not None:
+        await directory.replace(entry_id, words)
 
 
 LOCATIONS_AT_ONCE = 32
@@ -124,10 +149,13 @@ async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> t
         await ports.duework.add(due_rows(tenant_id, now))
     if to_notify:
         await ports.duework.add([due_row(tenant_id, now)])
-    try:
-        written = Written(await ports.registry.put_customer(tenant_id, customer, former), former is None)
-    except Conflict:
-        written = own_write(await ports.registry.customer(tenant_id), customer, former)
+    words = words_stored(texts_of_customer(tenant_id, customer))
+    former_words = words_stored(texts_of_customer(tenant_id, former.value)) if former is not None else None
+    async with _listed(ports.customers, tenant_id, former_words, words):
+        try:
+            written = Written(await ports.registry.put_customer(tenant_id, customer, former), former is None)
+        except Conflict:
+            written = own_write(await ports.registry.customer(tenant_id), customer, former)
     if ends:
         await end_gone_items(ports, tenant_id, now)
     if to_notify:
