@@ -141,6 +141,10 @@ HTTP: Mapping[str, Mapping[str, str]] = {
         "end_as_customer": "POST customers/{tenantId}/associations/{associationId}/end",
         "list_access_receipts": "GET customers/{tenantId}/access-receipts",
     },
+    "mails": {
+        "list_mails": "GET claims/{claimId}/mails",
+        "review_mails": "GET reviews/{claimId}/mails",
+    },
     "mail_events": {
         "take_mail_events": "POST mail-events",
     },

@@ -20,7 +20,7 @@ from cpor_app.queue_names import (
     POISON,
     QUEUES,
 )
-from cpor_app.triggers.mail_events import reports
+from cpor_app.triggers.mail_events import in_plain_form, reports
 from cpor_core.due_work import SHARDS, Outcome
 from cpor_core.errors import Conflict, Retryable
 from cpor_core.ports import Ports
@@ -144,7 +144,7 @@ async def record_failed_due_page(message: func.QueueMessage) -> None:
 
 async def record_failed_mail_event(message: func.QueueMessage) -> None:
     """
-    Store the ids and the kind of event of a delivery report that could not be processed.
+    Store the ids, the kind and the instant of a delivery report that could not be processed.
 
     A report that can be read is stored in the plain form. So it still names its mail when an operator puts it back.
     """
@@ -157,7 +157,7 @@ def _plain_reports(body: bytes) -> str | None:
         found = list(reports(sent if isinstance(sent, list) else [sent]))
     except ValueError:
         return None
-    plain = [{"messageId": one.message_id, "event": one.outcome.value} for one in found if one.message_id]
+    plain = [in_plain_form(one) for one in found if one.message_id]
     text = json.dumps(plain[0] if len(plain) == 1 else plain)
     return text if plain and len(text) <= LONGEST_KEPT else None
 

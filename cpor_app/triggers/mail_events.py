@@ -4,10 +4,12 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any
 
 import azure.functions as func
-from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from cpor_app.bootstrap import ready
@@ -16,8 +18,9 @@ from cpor_app.http.request import Call
 from cpor_app.http.route_table import MAIL_REPORTERS, Answer
 from cpor_app.http.server import operation
 from cpor_core.errors import Refused, Retryable
-from cpor_core.model.base import Email, Instant, LateModel, Text1000, Value
-from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome, record
+from cpor_core.model.base import Email, Instant, LateModel, Text1000, Value, rfc3339
+from cpor_core.model.mail import MailOutcome
+from cpor_core.use_cases.notices.delivery_reports import MailEvent, record
 
 log = logging.getLogger("cpor.mail_events")
 
@@ -29,12 +32,20 @@ LOCAL_PART = re.compile(r"<?([0-9A-Fa-f-]{36})(@[^>]*)?>?", re.ASCII)
 MOST_EVENTS = 1000
 
 
+class PlainOutcome(StrEnum):
+    """The events in the plain form."""
+
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+
+
 class PlainEvent(Value):
     """A report in the plain form. `messageId` is the Message-ID of the mail, with or without brackets and domain."""
 
     message_id: Annotated[str, Field(min_length=1, max_length=300)]
     recipient: Email | None = None
-    event: MailOutcome
+    event: PlainOutcome
     reason: Text1000 | None = None
     at: Instant | None = None
 
@@ -111,6 +122,12 @@ def handshake_code(event: JsonValue) -> str | None:
 
 
 _PLAIN = TypeAdapter(PlainEvent)
+_INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant, config=ConfigDict(defer_build=True))
+_OUTCOMES = {
+    PlainOutcome.DELIVERED: MailOutcome.DELIVERED,
+    PlainOutcome.BOUNCED: MailOutcome.FAILED,
+    PlainOutcome.COMPLAINED: MailOutcome.COMPLAINED,
+}
 
 
 def reports(events: list[JsonValue]) -> Iterator[MailEvent]:
@@ -122,7 +139,14 @@ def reports(events: list[JsonValue]) -> Iterator[MailEvent]:
                 yield made
         else:
             plain = _PLAIN.validate_json(json.dumps(event), by_alias=True, by_name=False)
-            yield MailEvent(local_part(plain.message_id), plain.event)
+            yield MailEvent(local_part(plain.message_id), _OUTCOMES[plain.event], plain.at)
+
+
+def in_plain_form(event: MailEvent) -> dict[str, str]:
+    """Return a report in the plain form, without the recipient."""
+    name = next(name for name, outcome in _OUTCOMES.items() if outcome is event.outcome)
+    at = {"at": rfc3339(event.at)} if event.at is not None else {}
+    return {"messageId": event.message_id, "event": name.value, **at}
 
 
 def _from_event_grid(event: Mapping[str, Any]) -> MailEvent | None:
@@ -136,7 +160,15 @@ def _from_event_grid(event: Mapping[str, Any]) -> MailEvent | None:
     status = data.get("status")
     failed = isinstance(status, str) and status in FAILURES
     outcome = MailOutcome.FAILED if failed else MailOutcome.DELIVERED
-    return MailEvent(local_part(message_id), outcome)
+    return MailEvent(local_part(message_id), outcome, _tried_at(data))
+
+
+def _tried_at(data: Mapping[str, Any]) -> datetime | None:
+    """Return when the mail system tried to deliver the mail. None if the event does not say so in a known form."""
+    try:
+        return _INSTANT.validate_python(data.get("deliveryAttemptTimeStamp"))
+    except ValidationError:
+        return None
 
 
 def local_part(message_id: str) -> str:

@@ -77,6 +77,9 @@ class Changes(Protocol):
     async def notes_announced_up_to(self, organisation: str, claim_id: str) -> int:
         """Return the number of the claim's newest announced note, in one request."""
 
+    async def rivals_of(self, organisation: str, claim_id: str) -> Sequence[str]:
+        """Return the ids of the claims that the feed has announced as rivals of a claim, in one request."""
+
     async def has_announced_rival(self, organisation: str, claim_id: str, rival: str, time: int) -> bool:
         """Whether the feed has the `Announcement` with the number *time* that the claim competes with *rival*."""
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from cpor_core.due_work import RowRef
 from cpor_core.model.claim import Claim, MailKind, PartnerMailKind, Reason, Recipient
+from cpor_core.model.mail import MailOutcome
 from cpor_core.rules.mail_budget import Drawn, Urgency
 
 
@@ -20,29 +21,54 @@ class SentMail:
     recipient: int
 
 
+@dataclass(frozen=True, slots=True)
+class MailRecord:
+    """What is stored about a mail: its last try, and its delivery report. Release 1 stored neither of them."""
+
+    mail: SentMail
+    tried: MailOutcome | None = None
+    """`HANDED_OVER`, `PENDING` if the mail was put off, or `FAILED`. A try begins as `HANDED_OVER`."""
+    tried_at: datetime | None = None
+    reported: MailOutcome | None = None
+    reported_at: datetime | None = None
+
+
 class Mails(Protocol):
     """
-    Message-IDs.
+    Message-IDs, and what became of their mails.
 
     By a Message-ID a delivery report finds its claim. The row of a Message-ID also ensures that only one process at a
     time sends the mail.
     """
 
     async def start_sending(
-        self, message_id: str, sent: SentMail, by: str, now: datetime, until: datetime
+        self, message_id: str, sent: SentMail, by: str, at: datetime, now: datetime, until: datetime
     ) -> str | None:
         """
-        Store a Message-ID before its mail is sent. Returns the ETag of the row.
+        Store a Message-ID before its mail is sent, and *at* as the instant of the try. Returns the ETag of the row.
 
-        Only the sender *by* can send the mail until *until*, an instant of the real clock. Returns None while another
-        sender can. Makes one request for a new id, and three for another try.
+        Only the sender *by* can send the mail until *until*. Both *now* and *until* are instants of the real clock.
+        Returns None while another sender can. Makes one request for a new id, and three for another try.
         """
 
-    async def release(self, message_id: str, sent: SentMail, etag: str) -> None:
-        """Let other senders try, because the mail was not handed over. Does nothing after the sender's time."""
+    async def stop_sending(
+        self, message_id: str, sent: SentMail, etag: str, outcome: MailOutcome, at: datetime
+    ) -> None:
+        """
+        Store that the mail was not handed over: it was put off, or has failed. Other senders can then try.
 
-    async def find(self, message_id: str) -> SentMail | None:
-        """Return the mail of a Message-ID. None for an unknown id."""
+        Does nothing if the row has changed, because the sender's time is over or a report has come.
+        """
+
+    async def report(self, message_id: str, outcome: MailOutcome, at: datetime) -> SentMail | None:
+        """
+        Store the outcome in a delivery report, unless the stored one counts more. Returns the mail.
+
+        Returns None for an unknown Message-ID. Makes one request, and one more if the outcome is stored.
+        """
+
+    async def find(self, message_id: str) -> MailRecord | None:
+        """Return what is stored about the mail of a Message-ID, in one request. None for an unknown id."""
 
     def row_ref(self, message_id: str) -> RowRef:
         """Return the reference to the row of a Message-ID, for the due row that deletes it."""

@@ -28,6 +28,17 @@ def _with_listed_mails(before: Claim, after: Claim) -> Claim:
     return after.model_copy(update={"listed_mails": tuple(mails)}) if len(mails) > len(after.listed_mails) else after
 
 
+def known_mails(claim: Claim) -> tuple[ListedMail, ...]:
+    """
+    Return the mails in the claim's list, and those that its present state shows.
+
+    The list of a claim of release 1 lacks the earlier mails. Of these, the notice and reminder of the present promise,
+    the last reminder to the partner, and the mails that are due are known.
+    """
+    before = claim.model_copy(update={"mails": (), "partner_mails": (), "times_asked": 0, "promise": None})
+    return tuple(dict.fromkeys((*claim.listed_mails, *_mails_of_act(before, claim))))
+
+
 def message_id_of(claim: Claim, mail: ListedMail) -> str:
     """Return the Message-ID of a mail in the claim's list."""
     return message_id(claim.id, mail.kind, mail.number, mail.recipient)
@@ -50,17 +61,18 @@ def _mails_of_act(before: Claim, after: Claim) -> Iterable[ListedMail]:
     due = {(mail.kind, mail.number) for mail in before.mails}
     for mail in after.mails:
         if (mail.kind, mail.number) not in due:
-            yield from (_listed(mail.kind, mail.number, recipient.number) for recipient in after.recipients)
+            yield from (listed(mail.kind, mail.number, recipient.number) for recipient in after.recipients)
     for news in set(after.partner_mails) - set(before.partner_mails):
-        yield _listed(partner_mail_kind(news), news.number, PARTNER_CONTACT)
+        yield listed(partner_mail_kind(news), news.number, PARTNER_CONTACT)
     if after.times_asked != before.times_asked:
-        yield _listed(PartnerMailKind.ANSWER_REMINDER, after.times_asked, PARTNER_CONTACT)
+        yield listed(PartnerMailKind.ANSWER_REMINDER, after.times_asked, PARTNER_CONTACT)
     if after.promise is not None and after.promise != before.promise:
         for kind in (MailKind.NOTICE, MailKind.REMINDER):
-            yield from (_listed(kind, after.promise.number, number) for number in after.promise.recipients)
+            yield from (listed(kind, after.promise.number, number) for number in after.promise.recipients)
 
 
-def _listed(kind: str, number: int, recipient: int) -> ListedMail:
+def listed(kind: str, number: int, recipient: int) -> ListedMail:
+    """Return a mail as a claim lists it."""
     return ListedMail(kind=str(kind), number=number, recipient=recipient)
 
 

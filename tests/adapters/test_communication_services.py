@@ -19,7 +19,8 @@ from cpor_app.bootstrap import mail_system
 from cpor_app.settings import Settings, SettingsError
 from cpor_app.triggers.mail_events import reports
 from cpor_core.errors import MailDelayed, RecipientRefused
-from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome
+from cpor_core.model.mail import MailOutcome
+from cpor_core.use_cases.notices.delivery_reports import MailEvent
 from tests.doubles.clock import FixedClock
 from tests.support.communication_services import (
     CUT,

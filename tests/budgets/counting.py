@@ -46,8 +46,11 @@ from tests.support.service import (
 from tools.pages.markdown import code
 from tools.pages.markdown import table as markdown_table
 
-LOCATION, PARTNERS_MAIL, KEY = 1, 2, 1
-"""A location of a partner that was read in the last 30 seconds is not read again. A mail to it, and a key, add more."""
+LOCATION, PARTNERS_MAIL, KEY, RIVALS = 1, 2, 1, 1
+"""
+A location of a partner that was read in the last 30 seconds is not read again. A mail to it, a key, and the names of a
+claim's rivals add more.
+"""
 BUDGETS: Mapping[tuple[str, str], int] = {
     ("create_claim", ""): 5 - LOCATION,
     ("create_claim", "with an idempotency key"): 5 - LOCATION + KEY,
@@ -60,6 +63,8 @@ BUDGETS: Mapping[tuple[str, str], int] = {
     ("get_association", ""): 2,
     ("get_usage", ""): 4,
     ("get_advice", ""): 4,
+    ("list_mails", "5 mails"): 2 + RIVALS + 5,
+    ("review_mails", "5 mails"): 2 + RIVALS + 5,
     ("list_claims", "10 open claims"): 1 + 2 * 10,
     ("list_claims", "10 drafts"): 1 + 10,
     ("list_claims", "10 drafts that the filter leaves out"): 2 + 10,
@@ -251,6 +256,8 @@ async def main_job(c: Counter) -> None:
     c.service.clock.set(datetime.fromisoformat(window["endsAt"]) + GRACE)
     await c.sweep("one claim is made official")
     await c.notify(made["id"], "one confirmation, and the partner's mail about it")
+    await c.ask("list_mails", "GET", f"{path}/mails", "5 mails")
+    await c.ask("review_mails", "GET", f"/reviews/{made['id']}/mails", "5 mails", **REVIEWER)
     figures = f'{{"month": "2026-11", "item": "{SUBSCRIPTION}", "activeUsers": 30}}\n'
     feed = f"/usage/reports?tenantId={CUSTOMER}&format=jsonl"
     await c.ask("load_usage", "POST", feed, "one tenant", content=figures, headers=LINES, **OPERATOR)

@@ -26,13 +26,14 @@ from cpor_core.due_work import SHARDS, Kind, RowRef
 from cpor_core.errors import Conflict, Refused
 from cpor_core.model.claim import Evidence, Item, Status
 from cpor_core.model.history import Act
+from cpor_core.model.mail import MailOutcome
 from cpor_core.model.registry import Channel, ClosedDay, Subscription, SubscriptionState
 from cpor_core.model.slot import Slot
 from cpor_core.model.usage import Figure, MonthFigures, Receipt
 from cpor_core.ports.claims import Comment, Commit
 from cpor_core.ports.due_work import DueRow, Failure, LookedAt, of_act
 from cpor_core.ports.idempotency import IdempotencyRecord, StoredReply, StoredResponse
-from cpor_core.ports.notices import SentMail
+from cpor_core.ports.notices import MailRecord, SentMail
 from cpor_core.rules.search_words import word_key
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case, StoredCase
@@ -614,7 +615,7 @@ class StoresContract(ABC):
 
     async def test_a_row_of_another_table_is_forgotten(self, stores: Stores) -> None:
         """One that is not there is no error."""
-        await stores.mails.start_sending("message", SentMail(A, "notice", 1, 1), "me", MONDAY, MONDAY)
+        await stores.mails.start_sending("message", SentMail(A, "notice", 1, 1), "me", MONDAY, MONDAY, MONDAY)
 
         await stores.duework.delete_expired(RowRef("mails", "message", "sent"))
         await stores.duework.delete_expired(RowRef("mails", "message", "sent"))
@@ -858,24 +859,60 @@ class StoresContract(ABC):
         """Kept before it is sent, and again on every retry."""
         kept = SentMail(A, "notice", 2, 3)
         for sender in ("first", "second"):
-            await stores.mails.start_sending(MAIL, kept, sender, MONDAY, MONDAY)
+            await stores.mails.start_sending(MAIL, kept, sender, TOLD_AT, MONDAY, MONDAY)
 
-        assert await stores.mails.find(MAIL) == kept
+        assert await stores.mails.find(MAIL) == MailRecord(kept, MailOutcome.HANDED_OVER, TOLD_AT)
+
+    async def test_a_mail_that_was_not_handed_over_says_so(self, stores: Stores) -> None:
+        """It was put off, or its recipient was refused."""
+        kept = SentMail(A, "notice", 2, 3)
+        for outcome in (MailOutcome.PENDING, MailOutcome.FAILED):
+            etag = await stores.mails.start_sending(MAIL, kept, "me", MONDAY, MONDAY, MONDAY)
+            await stores.mails.stop_sending(MAIL, kept, str(etag), outcome, TOLD_AT)
+
+            assert await stores.mails.find(MAIL) == MailRecord(kept, outcome, TOLD_AT)
+
+    async def test_a_report_is_stored_with_its_mail(self, stores: Stores) -> None:
+        """A failure counts more than a complaint, a complaint more than a delivery. Another try keeps the report."""
+        kept = SentMail(A, "notice", 2, 3)
+        await stores.mails.start_sending(MAIL, kept, "me", MONDAY, MONDAY, MONDAY)
+        reported = (MailOutcome.DELIVERED, MailOutcome.FAILED, MailOutcome.COMPLAINED, MailOutcome.FAILED)
+        for hours, outcome in enumerate(reported):
+            assert await stores.mails.report(MAIL, outcome, TOLD_AT + timedelta(hours=hours)) == kept
+        await stores.mails.start_sending(MAIL, kept, "another", ENDS_AT, MONDAY, MONDAY)
+
+        failed_at = TOLD_AT + timedelta(hours=1)
+        expected = MailRecord(kept, MailOutcome.HANDED_OVER, ENDS_AT, MailOutcome.FAILED, failed_at)
+        assert await stores.mails.find(MAIL) == expected
+        assert await stores.mails.report("unknown", MailOutcome.FAILED, TOLD_AT) is None
+
+    async def test_a_report_lets_nobody_else_send(self, stores: Stores) -> None:
+        """It comes while the mail is being sent. The sender cannot undo it."""
+        kept, until = SentMail(A, "notice", 1, 1), MONDAY + timedelta(minutes=2)
+        etag = await stores.mails.start_sending(MAIL, kept, "first", MONDAY, MONDAY, until)
+
+        await stores.mails.report(MAIL, MailOutcome.DELIVERED, MONDAY)
+        await stores.mails.stop_sending(MAIL, kept, str(etag), MailOutcome.PENDING, MONDAY)
+
+        assert await stores.mails.start_sending(MAIL, kept, "second", MONDAY, MONDAY, until) is None
+        record = await stores.mails.find(MAIL)
+        assert record is not None
+        assert record.reported is MailOutcome.DELIVERED
 
     async def test_one_sender_at_a_time_holds_a_mail(self, stores: Stores) -> None:
         """Another may try once its time is over, or at once when it lets go; who asks again still holds it."""
         kept, until = SentMail(A, "notice", 1, 1), MONDAY + timedelta(minutes=2)
-        etag = await stores.mails.start_sending(MAIL, kept, "first", MONDAY, until)
+        etag = await stores.mails.start_sending(MAIL, kept, "first", MONDAY, MONDAY, until)
         assert etag is not None
 
-        assert await stores.mails.start_sending(MAIL, kept, "second", until - MICROSECOND, ENDS_AT) is None
-        assert await stores.mails.start_sending(MAIL, kept, "first", MONDAY, until) == etag
-        after = await stores.mails.start_sending(MAIL, kept, "second", until, ENDS_AT)
+        assert await stores.mails.start_sending(MAIL, kept, "second", MONDAY, until - MICROSECOND, ENDS_AT) is None
+        assert await stores.mails.start_sending(MAIL, kept, "first", MONDAY, MONDAY, until) == etag
+        after = await stores.mails.start_sending(MAIL, kept, "second", MONDAY, until, ENDS_AT)
         assert after is not None
-        await stores.mails.release(MAIL, kept, etag)
-        assert await stores.mails.start_sending(MAIL, kept, "third", until, ENDS_AT) is None
-        await stores.mails.release(MAIL, kept, after)
-        assert await stores.mails.start_sending(MAIL, kept, "third", until, ENDS_AT) is not None
+        await stores.mails.stop_sending(MAIL, kept, etag, MailOutcome.PENDING, MONDAY)
+        assert await stores.mails.start_sending(MAIL, kept, "third", MONDAY, until, ENDS_AT) is None
+        await stores.mails.stop_sending(MAIL, kept, after, MailOutcome.PENDING, MONDAY)
+        assert await stores.mails.start_sending(MAIL, kept, "third", MONDAY, until, ENDS_AT) is not None
 
     # --- usage and receipts -------------------------------------------------------------------------------------------
 
@@ -1030,4 +1067,7 @@ class TestInStorage(StoresContract):
         assert await requests(stores.registry.customer(TENANT)) == 1
         assert await requests(stores.usage.read(TENANT, "2026-01", "2026-12")) == 1
         assert await requests(stores.usage.write(TENANT, {})) == 0
-        assert await requests(stores.mails.start_sending("m", SentMail(A, "notice", 1, 1), "me", MONDAY, MONDAY)) == 1
+        assert (
+            await requests(stores.mails.start_sending("m", SentMail(A, "notice", 1, 1), "me", MONDAY, MONDAY, MONDAY))
+            == 1
+        )

@@ -7,11 +7,12 @@ import pytest
 from cpor_app.adapters.storage.row_store import Op
 from cpor_core.model.claim import Reason, Status
 from cpor_core.model.history import Act
+from cpor_core.model.mail import MailOutcome
 from cpor_core.ports.notices import SentMail
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT
 from cpor_core.use_cases.claims import drafts, partner_acts
-from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome, record
+from cpor_core.use_cases.notices.delivery_reports import MailEvent, record
 from tests.core.builders import DAY, PERSON
 from tests.core.memory_core import Core
 
@@ -128,6 +129,6 @@ async def test_a_report_of_a_foreign_mail_is_recognised(core: Core) -> None:
 async def test_a_report_about_a_claim_that_is_gone_is_accepted(core: Core) -> None:
     """The report has nothing to change."""
     now = await core.now()
-    await core.ports.mails.start_sending(UNKNOWN, SentMail("f" * 52, "notice", 1, 1), "me", now, now)
+    await core.ports.mails.start_sending(UNKNOWN, SentMail("f" * 52, "notice", 1, 1), "me", now, now, now)
 
     assert await record(core.ports, MailEvent(UNKNOWN, MailOutcome.FAILED), await core.now())

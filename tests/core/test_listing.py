@@ -7,6 +7,7 @@ import pytest
 
 from cpor_core.model.claim import Status
 from cpor_core.model.history import PROGRAMME
+from cpor_core.model.mail import MailOutcome
 from cpor_core.ports.claims import ClaimIndex, IndexRow
 from cpor_core.rules.identifiers import list_position
 from cpor_core.transitions.claim_case import Case
@@ -14,7 +15,7 @@ from cpor_core.use_cases.change_claim import NO_CONTEXT, REVIEWS, SAMPLE
 from cpor_core.use_cases.claims import comments, drafts, listing, reviews
 from cpor_core.use_cases.claims.listing import own_claims
 from cpor_core.use_cases.claims.reviews import STALE_AFTER, awaiting_decision, sample
-from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome, record
+from cpor_core.use_cases.notices.delivery_reports import MailEvent, record
 from tests.core.builders import (
     ADATUM,
     DAY,

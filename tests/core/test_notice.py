@@ -71,7 +71,7 @@ async def test_the_promise_is_stored_before_the_mail_is_sent(core: Core) -> None
         stored = (await core.stored(case)).claim
         kept = await core.ports.mails.find(message.message_id)
         found.append(stored.promise == message.claim.promise and stored.opened_at is None)
-        found.append(kept is not None and (kept.claim_id, kept.recipient) == (case.claim.id, 1))
+        found.append(kept is not None and (kept.mail.claim_id, kept.mail.recipient) == (case.claim.id, 1))
 
     core.mailbox.on_send = look
     await core.deliver()

@@ -870,7 +870,7 @@ async def test_a_message_id_of_the_first_release_lives_as_long_as_its_claim(core
     case = await core.notified()
     name, now = "0f0e0d0c-0000-4000-8000-000000000001", await core.now()
     row_ref = core.ports.mails.row_ref(name)
-    await core.ports.mails.start_sending(name, SentMail(case.claim.id, "notice", 1, 1), "me", now, now)
+    await core.ports.mails.start_sending(name, SentMail(case.claim.id, "notice", 1, 1), "me", now, now, now)
     await core.ports.duework.add([DueRow(now, case.claim.id, Kind.DELETE_MESSAGE_ID, name, deletes=row_ref)])
 
     await core.sweep()
@@ -886,7 +886,7 @@ async def test_a_message_id_of_a_claim_that_is_gone_is_deleted(core: Core) -> No
     """A deleted draft has no links."""
     row_ref = core.ports.mails.row_ref("a")
     now = await core.now()
-    await core.ports.mails.start_sending("a", SentMail("0" * 52, "notice", 1, 1), "me", now, now)
+    await core.ports.mails.start_sending("a", SentMail("0" * 52, "notice", 1, 1), "me", now, now, now)
     await core.ports.duework.add([DueRow(now, "0" * 52, Kind.DELETE_MESSAGE_ID, "a", deletes=row_ref)])
 
     await core.sweep()

@@ -9,6 +9,7 @@ import pytest
 
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Reason, RecipientKind, Status
+from cpor_core.model.mail import MailOutcome
 from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.untold import Untold, untold
 from cpor_core.transitions.claim_case import Case
@@ -16,7 +17,7 @@ from cpor_core.use_cases.change_claim import NO_CONTEXT, UNTOLD
 from cpor_core.use_cases.claims import partner_acts
 from cpor_core.use_cases.due_work.rebuild import rebuild
 from cpor_core.use_cases.notices import delivery_reports
-from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome
+from cpor_core.use_cases.notices.delivery_reports import MailEvent
 from cpor_core.use_cases.privacy import erase_person
 from cpor_core.use_cases.register import untold as telling
 from cpor_core.use_cases.register.import_official import import_lines

@@ -30,6 +30,8 @@ HTTP = {
     "get_advice": ("GET", "associations/{associationId}/advice"),
     "get_association": ("GET", "associations/{associationId}"),
     "get_claim": ("GET", "claims/{claimId}"),
+    "list_mails": ("GET", "claims/{claimId}/mails"),
+    "review_mails": ("GET", "reviews/{claimId}/mails"),
     "list_claim_batches": ("GET", "claim-batches"),
     "get_claim_batch": ("GET", "claim-batches/{batchId}"),
     "get_claim_export": ("GET", "claims/exports/{exportId}"),

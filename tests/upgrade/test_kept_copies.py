@@ -14,7 +14,7 @@ from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, DUE_PAGES, MAI
 from cpor_core.model.claim import Status
 from cpor_core.use_cases.due_work.rebuild import rebuild
 from cpor_core.verify_history import WHOLE, verdict
-from devhost.stack.issuer import LocalIssuer
+from devhost.stack.issuer import PROGRAMME_TENANT, LocalIssuer
 from tests.doubles.clock import FixedClock
 from tests.support.azurite import Azurite
 from tests.support.service import CUSTOMER, PARTNER, Service, running_service
@@ -121,6 +121,21 @@ async def test_every_answer_of_then_is_given_today(service: Service, known: Know
         assert lacks(now.answer, then.answer) == [], then.path
         if then.path.endswith("/history"):
             assert verdict(json.dumps(now.answer["value"])).code == WHOLE
+
+
+async def test_every_mail_of_then_that_is_known_is_in_a_log(service: Service, known: Known) -> None:
+    """The claims listed no mails, and the rows had no outcomes. What a claim says about its notice is in the log."""
+    found = set()
+    for then in known.asked:
+        if then.path.startswith("/claims/") and then.path.count("/") == 2:
+            seen = (await ask(service, f"{then.path}/mails", then.role, then.tenant)).answer["value"]
+            path = f"{then.path.replace('claims', 'reviews')}/mails"
+            all_of_it = (await ask(service, path, "Program.Operator", PROGRAMME_TENANT)).answer["value"]
+            found |= {(mail["kind"], mail["outcome"], mail["handedOverAt"] is not None) for mail in all_of_it}
+            assert {mail["kind"] for mail in seen} == {mail["kind"] for mail in all_of_it}
+
+    assert ("notice", "handedOver", True) in found
+    assert {outcome for _, outcome, _ in found} <= {"handedOver", "unknown", "pending"}
 
 
 async def test_what_was_imported_with_nobody_told_gives_no_figures(service: Service) -> None:

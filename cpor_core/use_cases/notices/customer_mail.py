@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from cpor_core.due_work import Outcome
-from cpor_core.model.claim import DueMail, MailKind, Status
+from cpor_core.model.claim import Claim, DueMail, MailKind, Promise, Status
 from cpor_core.model.history import PROGRAMME
 from cpor_core.ports import Ports
 from cpor_core.rules.mail_budget import Urgency
@@ -14,14 +14,16 @@ from cpor_core.use_cases.change_claim import IN_DUE_WORK, change_claim
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 from cpor_core.use_cases.notices.send import Sent, delayed_by, messages_to, permits, send
 
+NOTIFIES = frozenset({MailKind.NOTICE, MailKind.IMPORTED})
+"""The mails that first notify their recipients. Other mails go only to people who were notified before."""
+
 
 async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Outcome:
     """Send one reminder of the last day to each recipient of the promise who can be reached."""
     claim = case.claim
     promised = claim.promise
     assert promised is not None  # noqa: S101 - a reminder is due only after a promise
-    reachable = [recipient.number for recipient in claim.reachable()]
-    numbers = [number for number in promised.recipients if number in reachable]
+    numbers = reminded_recipients(claim, promised)
     allowed = await permits(ports, len(numbers), Urgency.REMINDER)
     messages = messages_to(claim, MailKind.REMINDER, promised.number, numbers)
     sent = await send(ports, messages, allowed, now, promised.reminder_at)
@@ -38,14 +40,8 @@ async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Out
 async def send_due_mail(ports: Ports, case: Case, mail: DueMail, now: datetime) -> Case | Outcome:
     """Send a due mail to all its recipients who have not got it yet. The mail stays due for the recipients who wait."""
     claim = case.stored.claim  # only stored mails are due
-    notifies = mail.kind in (MailKind.NOTICE, MailKind.IMPORTED)
-    candidates = claim.reachable() if notifies else claim.notified_recipients()
-    waiting = [recipient.number for recipient in candidates if recipient.number not in mail.sent_to]
-    present = claim.promise is not None and claim.promise.number == mail.number
-    if mail.kind is MailKind.NOTICE and (claim.status is not Status.AWAITING_CUSTOMER or not present):
-        waiting = []  # the claim no longer awaits its customer, or a newer promise has another notice
-    if mail.kind is MailKind.IMPORTED and claim.status is not Status.OFFICIAL:
-        waiting = []  # the association has ended, and another mail says so
+    notifies = mail.kind in NOTIFIES
+    waiting = waiting_recipients(claim, mail)
     allowed = await permits(ports, len(waiting), Urgency.NOTICE if mail.kind is MailKind.NOTICE else Urgency.OTHER)
     messages = messages_to(claim, mail.kind, mail.number, waiting, due_mail=mail)
     sent = await send(ports, messages, allowed, now, mail.since)
@@ -67,6 +63,23 @@ async def send_due_mail(ports: Ports, case: Case, mail: DueMail, now: datetime) 
 
     recorded = await change_claim(ports, case, now, record, IN_DUE_WORK)
     return delayed_by(now, sent.delayed) if sent.delayed is not None else recorded
+
+
+def waiting_recipients(claim: Claim, mail: DueMail) -> list[int]:
+    """Return the numbers of the recipients who must still get a due mail."""
+    present = claim.promise is not None and claim.promise.number == mail.number
+    if mail.kind is MailKind.NOTICE and (claim.status is not Status.AWAITING_CUSTOMER or not present):
+        return []  # the claim no longer awaits its customer, or a newer promise has another notice
+    if mail.kind is MailKind.IMPORTED and claim.status is not Status.OFFICIAL:
+        return []  # the association has ended, and another mail says so
+    candidates = claim.reachable() if mail.kind in NOTIFIES else claim.notified_recipients()
+    return [recipient.number for recipient in candidates if recipient.number not in mail.sent_to]
+
+
+def reminded_recipients(claim: Claim, promised: Promise) -> list[int]:
+    """Return the numbers of the recipients who get the reminder of a promise."""
+    reachable = [recipient.number for recipient in claim.reachable()]
+    return [number for number in promised.recipients if number in reachable]
 
 
 def _still_due(due: Iterable[DueMail], mail: DueMail, sent: Sent) -> Iterator[DueMail]:

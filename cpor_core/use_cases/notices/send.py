@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from cpor_core.due_work import Outcome
 from cpor_core.errors import MailDelayed, RecipientRefused
 from cpor_core.model.claim import Claim, DueMail, MailKind
+from cpor_core.model.mail import MailOutcome
 from cpor_core.ports import Ports
 from cpor_core.ports.notices import MailMessage, SentMail
 from cpor_core.rules.identifiers import message_id
@@ -81,9 +82,9 @@ async def send(ports: Ports, messages: Sequence[MailMessage], allowed: Allowed, 
     """
     delivered, refused, delayed, sender = [], [], allowed.delay, ports.new_id()
     for message in messages[: allowed.permits]:
-        number, began = message.recipient.number, ports.real_now()
+        number, at, began = message.recipient.number, await ports.now(), ports.real_now()
         mail = SentMail(message.claim.id, message.kind, message.number, number)
-        etag = await ports.mails.start_sending(message.message_id, mail, sender, began, began + HELD_FOR)
+        etag = await ports.mails.start_sending(message.message_id, mail, sender, at, began, began + HELD_FOR)
         if etag is None:
             delayed = MailDelayed("another process is sending it")
             continue
@@ -91,12 +92,14 @@ async def send(ports: Ports, messages: Sequence[MailMessage], allowed: Allowed, 
             await ports.composer.send(message)
         except RecipientRefused:
             refused.append(number)
+            await ports.mails.stop_sending(message.message_id, mail, etag, MailOutcome.FAILED, at)
         except MailDelayed as fault:
             if fault.recipient_refused_for_now and now - since >= REFUSED_FOR_GOOD_AFTER:
                 refused.append(number)
+                await ports.mails.stop_sending(message.message_id, mail, etag, MailOutcome.FAILED, at)
                 continue
             delayed = fault
-            await ports.mails.release(message.message_id, mail, etag)
+            await ports.mails.stop_sending(message.message_id, mail, etag, MailOutcome.PENDING, at)
             if fault.recipient_refused_for_now:
                 continue
             if fault.retry_after_seconds is not None:

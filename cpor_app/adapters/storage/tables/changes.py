@@ -75,6 +75,11 @@ class ChangesTable:
         rows = await self._rows.page(TABLE, organisation, start=start, before=f"{start}~", limit=1)
         return _HIGHEST - int(rows[0].key.rpartition("|")[2]) if rows else 0
 
+    async def rivals_of(self, organisation: str, claim_id: str) -> Sequence[str]:
+        start = f"rival|{claim_id}|"
+        rows = self._rows.query(TABLE, organisation, start=start, before=f"{start}~")
+        return list(dict.fromkeys([row.key.split("|")[2] async for row in rows]))
+
     async def has_announced_rival(self, organisation: str, claim_id: str, rival: str, time: int) -> bool:
         return await self._rows.get(TABLE, organisation, _rival(claim_id, rival, time)) is not None
 
