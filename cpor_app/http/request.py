@@ -3,8 +3,9 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
 from urllib.parse import quote, urlencode
 
 import azure.functions as func
@@ -13,7 +14,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from cpor_app.bootstrap import Services
 from cpor_app.http import queries
 from cpor_app.http.parsing import BeyondForm, Model, Nothing, Paging, length_required, read, verify_http_date
-from cpor_app.http.route_table import PARTNER_ADMIN, Answer, Operation
+from cpor_app.http.route_table import PARTNER_ADMIN, PROGRAMME, Answer, Operation
 from cpor_core.errors import Refused
 from cpor_core.model.caller import Caller, CallerKind, Role
 from cpor_core.model.claim import Status
@@ -26,6 +27,18 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import ActContext, find, verify_match
 from cpor_core.use_cases.claims.customer_acts import Opened
 from cpor_core.views import ClaimView, entity_tag, own_claim_view, own_entity_tag
+
+
+class PersonalData(StrEnum):
+    """The kinds of personal data that answers to reviewers and operators have, for the log."""
+
+    CONTACTS = "contacts"
+    """A whole claim: the people, and all texts that the partner wrote."""
+    COMMENTS = "comments"
+    EVIDENCE = "evidence"
+    MAILS = "mails"
+    """The recipients of mails."""
+    NOTICE_ADDRESSES = "noticeAddresses"
 
 
 class Call:
@@ -48,6 +61,8 @@ class Call:
         """The signed arrival of a no that could not be stored. The caller sends it again with the no."""
         self.unsent: Mapping[str, str] = {}
         """The fields of the form that sends this no again."""
+        self.shown: tuple[PersonalData, Sequence[str]] | None = None
+        """The personal data in the answer, and the claims or tenants to which it belongs (see `shows`)."""
         self.estimate = services.clock.estimate()
         """The instant of arrival, known without storage; used if storage does not answer. None if it is unknown."""
         self._began = services.clock.real()
@@ -101,6 +116,16 @@ class Call:
         """Raise `RoleRequired` unless the caller has one of *roles*. In some states an act needs a higher role."""
         if not roles & self.roles:
             raise role_required(roles)
+
+    def shows(self, data: PersonalData, about: Iterable[str]) -> None:
+        """
+        Note that the answer has personal data of these claims or tenants. `server` logs it once (decision 52).
+
+        Only answers to reviewers and operators are logged. A refusal is not logged, and neither is an empty list.
+        """
+        ids = tuple(dict.fromkeys(about))
+        if ids and self.roles & PROGRAMME:
+            self.shown = data, ids
 
     # --- the address and the query ----------------------------------------------------------------------------------
 

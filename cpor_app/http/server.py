@@ -39,6 +39,9 @@ from cpor_core.ports.idempotency import IdempotencyKey, StoredReply, StoredRespo
 from cpor_core.use_cases.idempotency import Repeated, key_reused, once
 
 log = logging.getLogger("cpor.http")
+log_of_personal_data = logging.getLogger("cpor.personal_data")
+IDS_IN_A_LINE = 500
+"""Application Insights cuts a line after 32,768 characters. An id of a claim has 52."""
 
 Handler = Callable[[Call], Awaitable[Answer]]
 Served = Callable[[func.HttpRequest, func.Context], Awaitable[func.HttpResponse]]
@@ -126,6 +129,7 @@ async def _catch_errors(
         call = Call(line, request, await ready())
         await _admit(call)
         answer = await _limit_large_bodies(call, handler)
+        _log_personal_data(call)
     except Unauthenticated as error:
         log.info("%s: 401 %s", line.name, error.reason_code)
         answer = _unauthenticated(error, sandbox=call is not None and call.services.settings.sandbox)
@@ -138,6 +142,16 @@ async def _catch_errors(
         log.exception("%s: 500, request %s", line.name, request_id)
         answer = _error_answer(call, _internal(request_id))
     return _http_response(answer, request, request_id)
+
+
+def _log_personal_data(call: Call) -> None:
+    """Log who gets an answer with personal data, of which claims or tenants, and of what kind (decision 52)."""
+    if call.shown is not None:
+        data, ids = call.shown
+        who = f"{call.person_id} of {call.organisation}"
+        for first in range(0, len(ids), IDS_IN_A_LINE):
+            about = ",".join(ids[first : first + IDS_IN_A_LINE])
+            log_of_personal_data.info("%s: %s shown to %s, about %s", call.operation.name, data, who, about)
 
 
 async def _limit_large_bodies(call: Call, handler: Handler) -> Answer:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
-from cpor_app.http.request import Call
+from cpor_app.http.request import Call, PersonalData
 from cpor_app.http.route_table import PARTNER, PROGRAMME, PROGRAMME_AND_READER, Answer
 from cpor_app.http.server import operation
 from cpor_core.model.base import Instant, Value
@@ -94,6 +94,7 @@ async def review_mails(call: Call) -> Answer:
     case = await call.any_case()
     log = await mail_log.mail_log(call.ports, case, await call.now())
     shows_people = call.roles & PROGRAMME
+    call.shows(PersonalData.MAILS, [case.claim.id] if log else [])
     views = tuple(
         MailToRecipient(recipient=mail_log.address(case.claim, mail) if shows_people else None, **_fields(mail))
         for mail in log

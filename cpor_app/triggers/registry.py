@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from cpor_app.http.parsing import QueryFlag, SearchText, validated
-from cpor_app.http.request import Call, not_found
+from cpor_app.http.request import Call, PersonalData, not_found
 from cpor_app.http.route_table import OPERATOR, PARTNER, PROGRAMME_AND_READER, Answer
 from cpor_app.http.server import operation
 from cpor_core.model.base import Day, Guid, LateModel, PartnerId, Slug, Value
@@ -214,6 +214,7 @@ async def list_customers(call: Call) -> Answer:
     after, limit = call.page({"q": query})
     found, position = await lists.customers(call.ports, query, after=after, limit=limit)
     shown = ListedCustomer if call.roles & OPERATOR else ListedCustomerWithoutAddresses
+    _note_addresses(call, *found)
     views = [_shown(call, customer, shown, tenant_id=tenant_id) for tenant_id, customer in found]
     return call.listed(views, position, {"q": query})
 
@@ -232,6 +233,7 @@ async def get_customer(call: Call) -> Answer:
     if found is None:
         raise not_found("entry")
     shown = CustomerView if call.roles & OPERATOR else CustomerWithoutAddresses
+    _note_addresses(call, (_tenant_id(call), found.value))
     return _entry(_shown(call, found.value, shown), found.version)
 
 
@@ -265,6 +267,7 @@ async def put_customer(call: Call) -> Answer:
         tenant_id, customer, call.if_match, only_validate=query.validate_, confirmed_ends=query.confirm_ends
     )
     written, ends = await partners_and_customers.put_customer(call.ports, change, await call.now())
+    _note_addresses(call, (tenant_id, customer))
     view = CustomerKept(
         **dict(customer),
         notice_language=_notice_language(call, customer),
@@ -373,6 +376,12 @@ def _shown(call: Call, customer: Customer, form: type[Shown], **more: str) -> Sh
     """Return the fields of a customer that *form* has."""
     known = {**dict(customer_view(call, customer)), **more}
     return form(**{name: known[name] for name in form.model_fields})
+
+
+def _note_addresses(call: Call, *customers: tuple[str, Customer]) -> None:
+    """Note that the answer has the notice addresses of these customers. Only the operator's answers have them."""
+    if call.roles & OPERATOR:
+        call.shows(PersonalData.NOTICE_ADDRESSES, [name for name, customer in customers if customer.notice_addresses])
 
 
 def _notice_language(call: Call, customer: Customer) -> str:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from cpor_app.http.claim_act import ActBody, ClaimAct, Side, claim_act
 from cpor_app.http.parsing import QueryFlag
-from cpor_app.http.request import Call
+from cpor_app.http.request import Call, PersonalData
 from cpor_app.http.route_table import PROGRAMME, PROGRAMME_AND_READER, REVIEWER, Answer
 from cpor_app.http.server import operation
 from cpor_app.triggers.claims import (
@@ -40,11 +40,16 @@ async def _answer(call: Call, case: Case) -> Answer:
     return call.view(claim_view(case, await call.ports.current_terms()))
 
 
+async def _find(call: Call) -> Case:
+    call.shows(PersonalData.CONTACTS, [call.claim_id])
+    return await call.any_case()
+
+
 BY_REVIEWER = Side(
     tag="Reviews",
     roles=REVIEWER,
     author="programme",
-    find=Call.any_case,
+    find=_find,
     model=ClaimView,
     view=claim_view,
     answer=_answer,
@@ -259,6 +264,7 @@ async def list_reviews(call: Call) -> Answer:
             return ReviewItem.model_construct(**_fields(claim_view(case, terms)), **more)
         return ClosedReviewItem.model_construct(**_fields(closed_claim_view(case, terms)), **more)
 
+    call.shows(PersonalData.CONTACTS, (claim.id for claim in claims))
     return call.listed([row(case) for case in page.cases], page.position, filter_values)
 
 
@@ -325,6 +331,9 @@ async def get_review(call: Call) -> Answer:
             ),
         )
         return Answer(200, closed, headers=headers)
+    call.shows(
+        PersonalData.CONTACTS, (case.claim.id, *(other.claim.id for _, _, others in contested for other in others))
+    )
     review = ReviewView(
         claim=claim_view(case, terms),
         **common,
@@ -451,6 +460,7 @@ async def review_history(call: Call) -> Answer:
 )
 async def review_comments(call: Call) -> Answer:
     """The oldest comment comes first."""
+    call.shows(PersonalData.COMMENTS, [call.claim_id])
     return await comments_page(call, await call.any_case())
 
 
@@ -466,6 +476,7 @@ async def review_comments(call: Call) -> Answer:
 )
 async def add_review_comment(call: Call) -> Answer:
     """The reviewer's id is stored, but never shown."""
+    call.shows(PersonalData.COMMENTS, [call.claim_id])
     return await take_comment(call, await call.any_case(), "programme")
 
 
@@ -479,4 +490,5 @@ async def add_review_comment(call: Call) -> Answer:
 )
 async def review_evidence(call: Call) -> Answer:
     """The bytes are the same as in the partner's upload."""
+    call.shows(PersonalData.EVIDENCE, [call.claim_id])
     return await attachment(call, await call.any_case())
