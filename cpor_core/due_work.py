@@ -18,6 +18,13 @@ SOON = timedelta(minutes=2)
 RETRIES_AFTER = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(minutes=60))
 """The waits after the first failed attempt, the second, and so on. The last wait is repeated."""
 
+SETTLED_AFTER = timedelta(minutes=10)
+"""
+A row without work is deleted only if it is older than this, by the real clock, or if its act is stored (decision 36b).
+
+No process that wrote a row runs so long after the write.
+"""
+
 
 class Kind(StrEnum):
     """
@@ -38,7 +45,7 @@ class Kind(StrEnum):
     ANNOUNCE = "announce"
     """Append the changes of a claim to the change feed."""
     REPLACE_WORDS = "replaceWords"
-    """Delete the index rows of words that a claim no longer has."""
+    """Delete the index rows of words that a claim no longer has, or of a claim that was never stored."""
     TRIM_CHANGES = "trimChanges"
     """Delete the oldest changes of an organisation's feed."""
     DELIVER = "deliver"

@@ -21,7 +21,7 @@ from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, Store
 from cpor_core.rules import file_names
 from cpor_core.rules.claim_due_work import TO_PARTNERS, due_work_of
 from cpor_core.rules.entity_tags import matches
-from cpor_core.rules.identifiers import list_position
+from cpor_core.rules.identifiers import list_position, newest_first
 from cpor_core.rules.search_words import texts_of_claim, words_stored
 from cpor_core.rules.terms import Terms
 from cpor_core.rules.untold import untold
@@ -309,6 +309,22 @@ async def list_for_partner(ports: Ports, former: Claim | None, claim: Claim) -> 
 async def replace_words(ports: Ports, claim: Claim) -> None:
     """Write the claim's key in its partner's list, and make the claim's words the only words that lead to it."""
     await ports.partner_claims.replace(*_listed(claim))
+
+
+def creation_row(claim: Claim, now: datetime) -> DueRow:
+    """Return the due row that removes a claim's key and words from the list if its creation is never stored."""
+    return DueRow(now + SOON, claim.id, Kind.REPLACE_WORDS, creation_label(claim))
+
+
+def creation_label(claim: Claim) -> str:
+    """Return the label of a claim's `creation_row`: the organisation, and the instant in the claim's key."""
+    return f"{claim.organisation}.{newest_first(claim.created_at)}"
+
+
+async def remove_from_list(ports: Ports, row: DueRow) -> None:
+    """Remove the key and the words that the creation with this `creation_row` has written."""
+    organisation, _, instant = row.label.partition(".")
+    await ports.partner_claims.remove(organisation, f"{instant}|{row.subject}")
 
 
 def _listed(claim: Claim) -> tuple[str, str, str, Sequence[str]]:

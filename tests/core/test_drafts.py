@@ -156,7 +156,11 @@ async def test_a_new_draft_is_listed_and_lapses_in_ninety_days(core: Core) -> No
     rows = await core.ports.partner_claims.page(ADATUM, after="", limit=9)
     assert [row.claim_id for row in rows] == [claim.id]
     rows_due = [(row.due, row.kind) for row in await core.due_rows(case)]
-    assert rows_due == [(MONDAY + SOON, Kind.ANNOUNCE), (claim.due, "writeDown")]
+    assert rows_due == [
+        (MONDAY + SOON, Kind.ANNOUNCE),
+        (MONDAY + SOON, Kind.REPLACE_WORDS),
+        (claim.due, "writeDown"),
+    ]
     assert await core.stored(case) == await core.stored(claim.id)
 
 

@@ -180,7 +180,7 @@ async def test_all_due_work_of_claims_is_due_again(core: Core) -> None:
 async def test_every_due_row_of_every_kind_is_made_again(core: Core) -> None:
     """
     The instants are the same, except for work due at once and for answers of acts, which are kept for their full time
-    again. Evidence of a claim and entries in the feed have no due rows.
+    again. Evidence of a claim, entries in the feed and words have no due rows.
     """
     idempotency_key = await drawn(core)
     other = IdempotencyKey("beef" * 16, "hash", FABRIKAM)
@@ -209,7 +209,7 @@ async def test_every_due_row_of_every_kind_is_made_again(core: Core) -> None:
 
     after = said(await core.due_rows())
     pointed = {row for row in before if row[3] is not None and row[3][0] == "evidence"}
-    told = {row for row in before if row[2] == "announce"}
+    told = {row for row in before if row[2] in ("announce", "replaceWords")}
     lapse = {row for row in before if row[1:3] == (claim.id, "writeDown")}  # it is no longer a draft
     assert before - after == pointed | told | lapse
     new = {(*row[1:3], row[4]) for row in after - before}

@@ -10,7 +10,9 @@ from cpor_app.adapters.storage.row_store import Op
 from cpor_app.adapters.storage.tables import indexes
 from cpor_core.due_work import Kind
 from cpor_core.errors import Refused, Retryable
+from cpor_core.model.claim import ClaimedCustomer, NewClaim
 from cpor_core.model.registry import Customer, Partner
+from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules import search_words
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT
@@ -18,7 +20,7 @@ from cpor_core.use_cases.claims import drafts, listing, search
 from cpor_core.use_cases.due_work.rebuild import rebuild
 from cpor_core.use_cases.registry import lists, partners_and_customers
 from cpor_core.use_cases.registry.partners_and_customers import CustomerChange
-from tests.core.builders import ADATUM, FABRIKAM, PERSON, TENANT, customer, partner
+from tests.core.builders import ADATUM, FABRIKAM, PARTNER_IDS, PERSON, TENANT, contacts, customer, partner
 from tests.core.memory_core import Core
 
 OTHER_TENANT = "bbbbbbbb-0000-4000-8000-000000000002"
@@ -215,6 +217,47 @@ async def test_a_change_that_is_not_stored_loses_nothing(core: Core) -> None:
     assert "exchange" not in words_of_claims(core)
     await changed(core, case, name="Exchange")
     assert await found(core, "exchange") == ["Exchange"]
+
+
+@pytest.mark.parametrize("comes_again", [False, True])
+async def test_a_creation_that_is_never_stored_leaves_no_words(core: Core, comes_again: bool) -> None:  # noqa: FBT001 - a column of the table
+    """The process dies between the index rows and the claim. The caller may send the request again with its key."""
+
+    async def die(table: str, _: Sequence[Op]) -> None:
+        if table == "claims":
+            raise SystemError("the process dies")
+
+    sent, key = await new_claim(core), IdempotencyKey("k" * 64, "b" * 64, ADATUM)
+    core.rows.before = die
+    with pytest.raises(SystemError):
+        await drafts.create(core.ports, ADATUM, PERSON, sent, await core.now(), key)
+    core.rows.before = None
+    core.clock.advance(timedelta(minutes=2))
+    if comes_again:
+        await drafts.create(core.ports, ADATUM, PERSON, sent, await core.now(), key)
+    await core.sweep()
+
+    assert "teams" in words_of_claims(core)
+    assert await found(core, "teams") == (["Teams"] if comes_again else [])
+    for _ in range(5):
+        await core.rest()
+    assert await found(core, "teams") == (["Teams"] if comes_again else [])
+    rows = [key for _, of, key in core.rows._rows if of == ADATUM and key.startswith("word|")]
+    assert len(rows) == (4 if comes_again else 0)
+    assert [row for row in await core.due_rows() if row.kind is Kind.REPLACE_WORDS] == []
+
+
+async def new_claim(core: Core) -> NewClaim:
+    """Return a claim named *Teams* as a partner sends it."""
+    claim = (await core.draft(FABRIKAM, evidence=False)).claim
+    return NewClaim(
+        name="Teams",
+        partner_id=PARTNER_IDS[ADATUM],
+        engagement=claim.engagement,
+        customer=ClaimedCustomer(tenant_id=TENANT, domain=claim.domain),
+        items=claim.items,
+        contacts=contacts(),
+    )
 
 
 async def test_a_deleted_draft_leaves_no_words(core: Core) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from cpor_app.adapters.storage.row_store import Op, Put
 from cpor_app.queue_names import DUE_PAGES
-from cpor_core.due_work import SHARDS, SOON, Kind
+from cpor_core.due_work import SETTLED_AFTER, SHARDS, SOON, Kind
 from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import Status
 from cpor_core.model.history import Act
@@ -22,7 +22,7 @@ from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.use_cases.change_claim import NO_CONTEXT
 from cpor_core.use_cases.claims import comments, drafts
 from cpor_core.use_cases.due_work.process_claim import STEPS
-from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN, PAGE, SETTLED_AFTER, TIME_LIMIT, process_page
+from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN, PAGE, TIME_LIMIT, process_page
 from tests.core.builders import (
     DAY,
     EXCHANGE,

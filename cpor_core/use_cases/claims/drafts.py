@@ -22,7 +22,14 @@ from cpor_core.rules.identifiers import derived_claim_id, new_claim_id
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case, StoredCase, invalid_state
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim, due_rows, list_for_partner
+from cpor_core.use_cases.change_claim import (
+    NO_CONTEXT,
+    ActContext,
+    change_claim,
+    creation_row,
+    due_rows,
+    list_for_partner,
+)
 from cpor_core.use_cases.feed.changes import announce, announcement_row
 from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
 from cpor_core.use_cases.together import together
@@ -166,7 +173,8 @@ async def create(
         reply = StoredReply(key.body, view.model_dump_json(by_alias=True), view.etag)
         commit = replace(commit, key=key.hash, reply=reply)
     try:
-        await store_draft(ports, commit, now, (announcement_row(claim_id, now), *_expiry_rows(ports, key, made, now)))
+        rows = announcement_row(claim_id, now), creation_row(made, now), *_expiry_rows(ports, key, made, now)
+        await store_draft(ports, commit, now, rows)
     except Conflict:
         if not await ports.claims.wrote(claim_id, act_id, 1):
             if key is not None and (first := await ports.claims.stored_reply(claim_id, key.hash)) is not None:

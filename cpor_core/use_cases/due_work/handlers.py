@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
-from cpor_core.due_work import SOON, Kind, Outcome
+from cpor_core.due_work import SETTLED_AFTER, SOON, Kind, Outcome
 from cpor_core.model.claim import Status
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
-from cpor_core.use_cases.change_claim import replace_words
+from cpor_core.use_cases.change_claim import creation_label, remove_from_list, replace_words
 from cpor_core.use_cases.claims import batches, csv_export, subscription_ends
 from cpor_core.use_cases.due_work import delete_expired
 from cpor_core.use_cases.due_work.process_claim import DueClaim
@@ -35,9 +35,12 @@ async def _announce(ports: Ports, _row: DueRow, now: datetime, claim: DueClaim) 
     return Outcome()
 
 
-async def _replace_words(ports: Ports, _row: DueRow, _now: datetime, claim: DueClaim) -> Outcome:
+async def _replace_words(ports: Ports, row: DueRow, _now: datetime, claim: DueClaim) -> Outcome:
     stored = await claim.load()
-    if stored is not None and stored.claim.status is not Status.DELETED:
+    if stored is None:
+        if row.label and row.written_at is not None and ports.real_now() - row.written_at > SETTLED_AFTER:
+            await remove_from_list(ports, row)  # the creation died between its index rows and its transaction
+    elif stored.claim.status is not Status.DELETED and row.label != creation_label(stored.claim):
         await replace_words(ports, stored.claim)
     return Outcome()
 

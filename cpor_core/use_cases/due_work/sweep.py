@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from cpor_core.due_work import NOBODY_WAITS, ONE_A_RUN, SHARDS, SOON, Kind, Outcome, retry_after
+from cpor_core.due_work import NOBODY_WAITS, ONE_A_RUN, SETTLED_AFTER, SHARDS, SOON, Kind, Outcome, retry_after
 from cpor_core.errors import Conflict, Fault, Refused
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DuePage, DueRow, LookedAt
@@ -29,12 +29,6 @@ ORDER = list(HANDLERS)
 """The kinds of the rows of one subject, in the order in which they are processed."""
 TIME_LIMIT = timedelta(minutes=4)
 """The sweep stops after this real time, before `functionTimeout` stops the whole worker. The next run continues."""
-SETTLED_AFTER = timedelta(minutes=10)
-"""
-A row without work is deleted only if it is older than this, by the real clock, or if its act is stored (decision 36b).
-
-No process that wrote a row runs so long after the write.
-"""
 LOOKED_AT_AGAIN = SETTLED_AFTER + timedelta(minutes=1)
 """A younger row without work, whose act is not stored, is looked at again after this time."""
 LATE = timedelta(minutes=2)
