@@ -42,7 +42,7 @@ class MadeUp:
         heard = parts.overheard
         return Seen(NOW, parts.tables, parts.journal, parts.mails, parts.waiting, heard, parts.logs, kills=1)
 
-    def add(self, table: str, partition: str, key: str, **cells: Any) -> None:
+    def add(self, table: str, partition: str, key: str, /, **cells: Any) -> None:
         """Add a row."""
         row = {"PartitionKey": partition, "RowKey": key, "Timestamp": STORED, **cells}
         self.tables.setdefault(table, []).append(row)
@@ -90,6 +90,8 @@ class MadeUp:
             "organisation": organisation,
             "partnerId": organisation[-7:],
             "engagement": ENGAGEMENT,
+            "name": "Rollout",
+            "domain": "contoso.example",
             "items": [{"workload": item}],
             "contacts": {"customer": {"email": "anne@contoso.example"}},
             "status": status,
@@ -101,6 +103,9 @@ class MadeUp:
         }
         self.add("claims", TENANT, f"claim|{name}", document=document, status=status, version=len(steps))
         self.add("partnerclaims", organisation, f"1|{name}", claimId=name)
+        self.add("partnerclaims", organisation, f"words|{name}|0", key=f"1|{name}", words="rollout contoso example")
+        for word in ("rollout", "contoso", "example"):
+            self.add("partnerclaims", organisation, f"word|{word.encode().hex()}|1|{name}", id=name)
 
     def tell(self, organisation: str, name: str, kind: str, status: str, at: str) -> None:
         """Tell a feed."""

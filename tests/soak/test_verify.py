@@ -49,6 +49,7 @@ from tests.soak.verify import (
     the_erased_are_gone,
     violations,
     windows_are_whole,
+    words_lead_to_claims,
 )
 from tests.support.azurite import ROOT
 
@@ -173,6 +174,14 @@ FAULTS: list[tuple[str, Statement, Plant]] = [
         lambda made: made.row("claims", f"claim|{REFUSED}").update(version=4),
     ),
     ("a claim in no list", claims_are_listed, lambda made: made.drop("partnerclaims", f"1|{HOLDER}")),
+    (
+        "a word without its row",
+        words_lead_to_claims,
+        lambda made: made.drop("partnerclaims", f"word|{b'rollout'.hex()}|1|{HOLDER}"),
+    ),
+    ("words that no row names", words_lead_to_claims, lambda made: made.drop("partnerclaims", f"words|{HOLDER}")),
+    ("words of a claim that is gone", words_lead_to_claims, lambda made: made.drop("claims", f"claim|{REFUSED}")),
+    ("a claim with another name", words_lead_to_claims, lambda made: made.claim(HOLDER).update(name="Adoption")),
     ("a claim that no reviewer sees", claims_are_listed, lambda made: made.drop("reviews", "1|")),
     ("a short window", windows_are_whole, _earlier_official),
     (

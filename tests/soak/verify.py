@@ -87,6 +87,24 @@ def claims_are_listed(seen: Seen) -> Iterator[str]:
             yield f"{claim_id}: it is {claim['status']} and in no reviewer's list"
 
 
+def words_lead_to_claims(seen: Seen) -> Iterator[str]:
+    """A search finds every claim by the words of its name and domain, and no words of a claim that is gone are left."""
+    named, found = set(), dict[str, set[str]]()
+    for row in seen.rows("partnerclaims", "words|"):
+        claim_id, words = row["RowKey"].split("|")[1], row["words"].split()
+        found.setdefault(claim_id, set()).update(words)
+        named |= {(row["PartitionKey"], f"word|{word.encode().hex()}|{row['key']}") for word in words}
+    leading = {(row["PartitionKey"], row["RowKey"]) for row in seen.rows("partnerclaims", "word|")}
+    for partition, key in sorted(named ^ leading):
+        yield f"{partition}: {key} {'is missing' if (partition, key) in named else 'is named by no row'}"
+    for claim_id in sorted(found.keys() - seen.claims.keys()):
+        yield f"{claim_id}: it is gone, and its words are there"
+    for claim_id, claim in seen.claims.items():
+        texts = re.findall("[a-z0-9]+", f"{claim['name']} {claim['domain']}".lower())
+        if missing := set(texts) - found.get(claim_id, set()):
+            yield f"{claim_id}: {sorted(missing)} do not lead to it"
+
+
 # --- slots ------------------------------------------------------------------------------------------------------------
 
 
@@ -465,7 +483,7 @@ def _text(row: Mapping[str, object]) -> str:
 
 # --- all of it --------------------------------------------------------------------------------------------------------
 
-AT_REST: tuple[Statement, ...] = (queues_are_empty, nothing_is_overdue, nothing_is_owed)
+AT_REST: tuple[Statement, ...] = (queues_are_empty, nothing_is_overdue, nothing_is_owed, words_lead_to_claims)
 """What comes true once hosts are left alone for a while; the rest is true at any time."""
 STATEMENTS: tuple[Statement, ...] = (
     histories_are_whole,
