@@ -32,7 +32,7 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.next_step import next_step
 from cpor_core.use_cases.claims import partner_acts, reviews
 from cpor_core.use_cases.claims.listing import load_all
-from cpor_core.use_cases.registry.entries import customers_of, partners_of
+from cpor_core.use_cases.registry_entries import customers_of, partners_of
 from cpor_core.views import ClaimView, ClosedClaimView, claim_view, closed_claim_view, entity_tag, is_competing
 
 

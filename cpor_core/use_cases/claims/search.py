@@ -14,8 +14,8 @@ from cpor_core.ports import Ports
 from cpor_core.ports.claims import IndexRow
 from cpor_core.rules.search_words import MOST_FOUND, has_all, texts_of_claim, too_many, words_asked
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.claims.listing import IN_FLIGHT, Page, load_own, matching, position_of
-from cpor_core.use_cases.together import together
+from cpor_core.use_cases.claims.listing import Page, load_own, matching, position_of
+from cpor_core.use_cases.registry_entries import customers_of
 
 
 async def search_own(
@@ -65,12 +65,8 @@ async def _keys(ports: Ports, organisation: str, beginning: str) -> dict[str, In
 async def _with_all(ports: Ports, asked: Sequence[str], cases: Sequence[Case]) -> Sequence[Case]:
     """Return the cases that have all words, in the claim's own texts or in the customer's registered name."""
     lacking = [case for case in cases if not has_all(asked, texts_of_claim(case.claim))]
-    names: dict[str, str] = {}
-    all_tenants = sorted({case.claim.tenant_id for case in lacking})
-    for first in range(0, len(all_tenants), IN_FLIGHT):
-        tenants = all_tenants[first : first + IN_FLIGHT]
-        known = await together(map(ports.registry.customer, tenants))
-        names |= {tenant: one.value.name for tenant, one in zip(tenants, known, strict=True) if one is not None}
+    customers = await customers_of(ports, (case.claim for case in lacking))
+    names = {tenant_id: customer.name for tenant_id, customer in customers.items()}
     left_out = {
         case.claim.id
         for case in lacking
