@@ -206,6 +206,17 @@ async def finds_another_contact(rig: FaultRig) -> object:
     return (await window(rig, claim_id))["lastDay"]
 
 
+async def is_renamed(rig: FaultRig) -> object:
+    """A draft gets another name, and then another. A search finds it by its newest words only."""
+    claim_id = await only_claim(rig)
+    for name in ("Zebra crossing", "Zebra finch"):
+        await rig.ask("PATCH", f"/claims/{claim_id}", json={"name": name}, headers={"If-Match": "*"})
+    await rig.pass_minutes(3)
+    await rig.rest()
+    answers = [await rig.ask("GET", f"/claims?q={q}") for q in ("zebra finch", "crossing", "adoption")]
+    return [[claim["id"] for claim in answer.json()["value"]] for answer in answers]
+
+
 async def is_sent_in_bulk(rig: FaultRig) -> object:
     """Three claims are sent as a batch, one of them bad. The outcomes are read, and the feed gets its entries."""
     bad = {**claim_as_sent(), "partnerId": "none"}
@@ -265,6 +276,7 @@ JOBS = (
     Job("is entered", is_entered, prepare=customer_has_a_notice_address),
     Job("loses its item", loses_its_item, prepare=is_official),
     Job("finds another contact", finds_another_contact, prepare=draft),
+    Job("is renamed", is_renamed, prepare=draft),
     Job("is sent in bulk", is_sent_in_bulk),
     Job("is exported", is_exported, prepare=two_drafts),
     Job("is erased", is_erased, prepare=notified),

@@ -140,6 +140,8 @@ async def picture(rig: FaultRig) -> dict[str, Any]:
             changes_of.setdefault(change["claimId"], []).append((change["type"], change["status"]))
         found[f"feed of {tenant}"] = sorted(changes_of.values())
     found["reviews"] = plain((await rig.ask("GET", "/reviews", **REVIEWER)).json())
+    words = [row.key.split("|") for row in await rig.rows("partnerclaims") if row.key.startswith("word|")]
+    found["words"] = sorted((claim_id, bytes.fromhex(word).decode()) for _, word, _, claim_id in words)
     found["slots"] = plain(await rig.documents("claims", "slot|"))
     found["usage"] = plain(await rig.documents("usage"))
     found["receipts"] = sorted({json.dumps(plain(one)) for one in (await rig.documents("receipts")).values()})
