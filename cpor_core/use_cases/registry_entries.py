@@ -1,6 +1,5 @@
 """The registered partners and customers of claims, for lists that show their names."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar
 
@@ -9,10 +8,8 @@ from cpor_core.model.claim import Claim
 from cpor_core.model.registry import Customer, Partner
 from cpor_core.ports import Ports
 from cpor_core.ports.stored import Registered
-from cpor_core.use_cases.together import together
+from cpor_core.use_cases.together import read_together
 
-IN_FLIGHT = 32
-"""The most entries that are read at the same time."""
 Entry = TypeVar("Entry", bound=Value)
 
 
@@ -27,11 +24,6 @@ async def customers_of(ports: Ports, claims: Iterable[Claim]) -> Mapping[str, Cu
 
 
 async def _read(read: Callable[[str], Awaitable[Registered[Entry] | None]], ids: Iterable[str]) -> Mapping[str, Entry]:
-    gate = asyncio.Semaphore(IN_FLIGHT)
-
-    async def read_one(entry_id: str) -> tuple[str, Registered[Entry] | None]:
-        async with gate:
-            return entry_id, await read(entry_id)
-
-    found = await together(read_one(entry_id) for entry_id in dict.fromkeys(ids))
+    entry_ids = tuple(dict.fromkeys(ids))
+    found = zip(entry_ids, await read_together(map(read, entry_ids)), strict=True)
     return {entry_id: entry.value for entry_id, entry in found if entry is not None}

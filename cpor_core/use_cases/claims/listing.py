@@ -4,7 +4,6 @@ Lists of claims. A list reads a page of keys, and then the claims of these keys.
 So a list always shows the newest state of each claim, and leaves out keys without a claim (decision 37).
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +16,11 @@ from cpor_core.ports import Ports
 from cpor_core.ports.claims import IndexRow
 from cpor_core.rules.identifiers import list_position
 from cpor_core.rules.terms import Terms
-from cpor_core.transitions.claim_case import Case, StoredCase
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.transitions.next_step import Owner, next_step
+from cpor_core.use_cases.together import read_together
 
-IN_FLIGHT = 32
-"""The most claims that are read at the same time."""
 KEYS_AT_ONCE = 100
 """A full page of keys."""
 MOST_LOOKED_AT = 500
@@ -52,13 +50,7 @@ class ClaimSummary(Value):
 
 async def load_all(ports: Ports, claim_ids: Sequence[str], now: datetime) -> Mapping[str, Case]:
     """Return the claims that exist at *now*, by claim id. They are read in parallel, without the slots of drafts."""
-    gate = asyncio.Semaphore(IN_FLIGHT)
-
-    async def load(claim_id: str) -> StoredCase | None:
-        async with gate:
-            return await ports.claims.load(claim_id)
-
-    loaded = await asyncio.gather(*(load(claim_id) for claim_id in dict.fromkeys(claim_ids)))
+    loaded = await read_together(ports.claims.load(claim_id) for claim_id in dict.fromkeys(claim_ids))
     cases = (settle(stored, now) for stored in loaded if stored is not None)
     return {case.claim.id: case for case in cases if case.claim.status is not Status.DELETED}
 
