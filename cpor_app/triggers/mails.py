@@ -30,7 +30,15 @@ class MailView(Value):
         Instant | None,
         Field(description="When the mail system took the mail. Null if it has not, or if the instant is not known."),
     ]
-    outcome: MailOutcome
+    outcome: Annotated[
+        MailOutcome,
+        Field(
+            description="`pending`: due, and not handed over yet. `handedOver`: the mail system took the mail. "
+            "`delivered`, `complained` (the recipient called the mail unwanted): from a delivery report. `failed`: the "
+            "recipient was refused, or the mail came back. `notSent`: no longer true before a hand-over. `unknown`: the "
+            "outcome was not stored, or was deleted 90 days after the close of the claim."
+        ),
+    ]
     at: Annotated[
         Instant | None, Field(description="The instant of the outcome. Null if it has none, or is not known.")
     ]
