@@ -35,8 +35,8 @@ class MailView(Value):
         Field(
             description="`pending`: due, and not handed over yet. `handedOver`: the mail system took the mail. "
             "`delivered`, `complained` (the recipient called the mail unwanted): from a delivery report. `failed`: the "
-            "recipient was refused, or the mail came back. `notSent`: no longer true before a hand-over. `unknown`: the "
-            "outcome was not stored, or was deleted 90 days after the close of the claim."
+            "recipient was refused, or the mail came back. `notSent`: no longer true before a hand-over. `unknown`: "
+            "the outcome was not stored, or was deleted 90 days after the close of the claim."
         ),
     ]
     at: Annotated[
