@@ -35,6 +35,7 @@ from cpor_app.adapters.storage.tables.indexes import IndexTable, PartnerClaimsTa
 from cpor_app.adapters.storage.tables.insight import InsightTable
 from cpor_app.adapters.storage.tables.mail_budget import MailBudgetRow
 from cpor_app.adapters.storage.tables.mails import MailsTable
+from cpor_app.adapters.storage.tables.programme import ProgrammeTable
 from cpor_app.adapters.storage.tables.registry import RegistryTable
 from cpor_app.adapters.storage.tables.usage import ReceiptsTable, UsageTable
 from cpor_app.adapters.storage.tables.webhooks import WebhooksTable
@@ -164,6 +165,7 @@ def build(
         queue_messages=StorageQueueMessages(queues),
         failures=FailuresTable(rows, queues),
         insight=InsightTable(rows),
+        programme=ProgrammeTable(rows),
         telemetry=telemetry,
         catalogue=catalogue,
         licensing=load_licensing,

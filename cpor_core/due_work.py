@@ -42,8 +42,16 @@ class Kind(StrEnum):
     DELETE_DRAFT = "erase"
     ERASE_PEOPLE = "forgetPeople"
 
+    FOLLOW = "follow"
+    """Append the changes of a claim to the change feeds, and write down what the programme sees of the claim."""
     ANNOUNCE = "announce"
-    """Append the changes of a claim to the change feed."""
+    """The name that release 1 has stored for `FOLLOW`."""
+    FOLLOW_CUSTOMER = "followCustomer"
+    """Follow all claims of a tenant, because the registered customer has changed."""
+    FOLLOW_PARTNER = "followPartner"
+    """Write the new name of a location into the register."""
+    TRIM_PROGRAMME = "trimProgramme"
+    """Delete the oldest changes of one of the programme's feeds."""
     REPLACE_WORDS = "replaceWords"
     """Delete the index rows of words that a claim no longer has, or of a claim that was never stored."""
     TRIM_CHANGES = "trimChanges"
@@ -78,10 +86,15 @@ class Kind(StrEnum):
 
 NOBODY_WAITS = frozenset({Kind.DELIVER, Kind.ERASE_PERSON, Kind.DELETE_MESSAGE_IDS})
 """These kinds can be late without an alert, like deletions. A partner's server can be down. Erasures are long."""
+FOLLOWS_CLAIM = frozenset({Kind.FOLLOW, Kind.ANNOUNCE})
+"""All claims of a page that have such a row are followed together."""
+FOLLOWS = FOLLOWS_CLAIM | {Kind.FOLLOW_CUSTOMER, Kind.FOLLOW_PARTNER}
+"""While a due row of these kinds is not done, the programme does not see all that was done since the row's act."""
 ONE_A_RUN = frozenset({Kind.ERASE_PERSON})
 """One run of the timer does only one row of these kinds, because an erasure works for half a minute."""
 RETENTION: Mapping[Kind, timedelta] = {
     Kind.TRIM_CHANGES: timedelta(days=400),
+    Kind.TRIM_PROGRAMME: timedelta(days=400),
     Kind.DELETE_IDEMPOTENCY_RECORD: timedelta(hours=48),
     Kind.DELETE_REPLY: timedelta(hours=48),
     Kind.DELETE_MESSAGE_ID: timedelta(days=90),

@@ -196,7 +196,7 @@ async def put_partner(call: Call) -> Answer:
     partner_id = _partner_id(call)
     await _verify_if_match(call, lambda: call.ports.registry.partner(partner_id))
     partner = call.body(Partner, lambda sent: [*faults_of_partner(sent, call.ports.catalogue)])
-    written = await partners_and_customers.put_partner(call.ports, partner_id, partner, call.if_match)
+    written = await partners_and_customers.put_partner(call.ports, partner_id, partner, call.if_match, await call.now())
     return _written(call, partner, written, f"partners/{partner_id}")
 
 

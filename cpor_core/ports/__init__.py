@@ -20,6 +20,7 @@ from cpor_core.ports.idempotency import Requests
 from cpor_core.ports.insight import InsightStore
 from cpor_core.ports.notices import Composer, MailBudget, Mails
 from cpor_core.ports.privacy import Erasures
+from cpor_core.ports.programme import Programme
 from cpor_core.ports.registry import Directory, Domains, Registry
 from cpor_core.ports.usage import Receipts, UsageFigures
 from cpor_core.rules.terms import Terms
@@ -63,6 +64,7 @@ class Ports:
     queue_messages: QueueMessages
     failures: Failures
     insight: InsightStore
+    programme: Programme
     telemetry: Telemetry
     catalogue: Catalogue
     licensing: Callable[[], Licensing]

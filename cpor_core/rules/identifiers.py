@@ -4,6 +4,8 @@ import hashlib
 import uuid
 from datetime import UTC, datetime
 
+from cpor_core.due_work import SHARDS
+
 RANDOM_HEX = 20
 """The number of random characters in a claim id. They have 80 bits, so nobody can guess them."""
 CLAIM_ID_LENGTH = 32 + RANDOM_HEX
@@ -71,6 +73,11 @@ def is_erasure_id(text: str) -> bool:
 def tenant_of(claim_id: str) -> str:
     """Return the tenant in a claim id, as a GUID."""
     return str(uuid.UUID(claim_id[:32]))
+
+
+def shard_of(subject: str) -> int:
+    """Return the number of the shard that has the due rows of a subject. A claim is followed in the same shard."""
+    return int(hashlib.sha256(subject.encode()).hexdigest()[:8], 16) % SHARDS
 
 
 def newest_first(at: datetime) -> str:

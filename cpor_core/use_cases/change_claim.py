@@ -36,7 +36,7 @@ from cpor_core.transitions.life import (
     verify_places,
 )
 from cpor_core.transitions.personal_data import with_retention
-from cpor_core.use_cases.feed.changes import announce, announcement_row
+from cpor_core.use_cases.feed.changes import announce, follow_row
 from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
 from cpor_core.use_cases.mail_message_ids import message_id_expiries, with_listed_mails
 from cpor_core.use_cases.together import together
@@ -272,7 +272,7 @@ async def _write_index_rows(
     def rows_of(former: Claim, claim: Claim, *expiries: DueRow) -> list[DueRow]:
         rows = [*due_rows(former, claim, now), *message_id_expiries(former, claim), *expiries]
         if claim.id in with_news or claim.notes != former.notes:
-            rows.append(announcement_row(claim.id, now))
+            rows.append(follow_row(claim.id, now))
         if texts_of_claim(former) != texts_of_claim(claim):
             rows.append(DueRow(now + SOON, claim.id, Kind.REPLACE_WORDS))
         return of_act(rows, claim.version, now)
@@ -360,7 +360,7 @@ async def _write_due_rows(ports: Ports, rows: Sequence[DueRow], now: datetime, d
 
     That row is moved to a later instant, in place of new rows for work that is due at once.
     """
-    later = [row for row in rows if row.due != now + SOON or row.kind in (Kind.ANNOUNCE, Kind.REPLACE_WORDS)]
+    later = [row for row in rows if row.due != now + SOON or row.kind in (Kind.FOLLOW, Kind.REPLACE_WORDS)]
     if due_row is not None and len(later) < len(rows):
         try:
             return await ports.duework.move(due_row, later, due=now + SOON, attempt=0)

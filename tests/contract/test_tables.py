@@ -593,7 +593,7 @@ class StoresContract(ABC):
     async def test_a_page_has_its_rows_that_are_still_there(self, stores: Stores) -> None:
         """It has no row of another instant, and no row that has moved."""
         rows = [
-            row(MONDAY + timedelta(seconds=n), kind=kind) for n in range(4) for kind in (Kind.WRITE_DOWN, Kind.ANNOUNCE)
+            row(MONDAY + timedelta(seconds=n), kind=kind) for n in range(4) for kind in (Kind.WRITE_DOWN, Kind.FOLLOW)
         ]
         await stores.duework.add(rows)
         found = [one for one in await all_due(stores, ENDS_AT) if MONDAY < one.due < MONDAY + timedelta(seconds=3)]

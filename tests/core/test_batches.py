@@ -153,7 +153,7 @@ async def test_a_draft_of_a_batch_is_like_any_other(core: Core) -> None:
     (outcome,) = await rows(core, sent)
     case = await core.stored(str(outcome.claim_id))
     assert (case.claim.status, case.claim.created_at) == (Status.DRAFT, MONDAY)
-    assert [row.kind for row in await core.due_rows(case)] == ["writeDown"]
+    assert [row.kind for row in await core.due_rows(case)] == ["follow", "writeDown"]
     assert await claims_in_feed(core) == [case.claim.id]
     assert [entry.actor for entry in await core.history(case)] == [PERSON]
 
@@ -524,7 +524,7 @@ async def test_after_thirty_days_a_batch_expires_and_its_claims_stay(core: Core)
     assert len(await names(core)) == 100
     core.clock.advance(timedelta(minutes=12))
     await core.sweep()
-    assert {row.kind for row in await core.due_rows()} == {"writeDown", "trimChanges"}
+    assert {row.kind for row in await core.due_rows()} == {"writeDown", "trimChanges", "trimProgramme"}
 
 
 async def test_a_batch_that_is_sent_again_after_its_expiry_makes_no_claim_twice(core: Core) -> None:

@@ -157,7 +157,7 @@ async def test_a_new_draft_is_listed_and_lapses_in_ninety_days(core: Core) -> No
     assert [row.claim_id for row in rows] == [claim.id]
     rows_due = [(row.due, row.kind) for row in await core.due_rows(case)]
     assert rows_due == [
-        (MONDAY + SOON, Kind.ANNOUNCE),
+        (MONDAY + SOON, Kind.FOLLOW),
         (MONDAY + SOON, Kind.REPLACE_WORDS),
         (claim.due, "writeDown"),
     ]

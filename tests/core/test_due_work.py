@@ -29,6 +29,11 @@ STORED = {
     "forgetPeople": (Kind.ERASE_PEOPLE, "", None),
     "announce": (Kind.ANNOUNCE, "", None),
     "replaceWords": (Kind.REPLACE_WORDS, "", None),
+    "follow": (Kind.FOLLOW, "", None),
+    "follow-anew": (Kind.FOLLOW, "anew", None),
+    "followCustomer": (Kind.FOLLOW_CUSTOMER, "", None),
+    "followPartner": (Kind.FOLLOW_PARTNER, "", None),
+    "trimProgramme": (Kind.TRIM_PROGRAMME, "", None),
     "trimChanges": (Kind.TRIM_CHANGES, "", None),
     "deliver": (Kind.DELIVER, "", None),
     "finishBatch": (Kind.FINISH_BATCH, "", None),
@@ -69,7 +74,7 @@ def test_every_kind_that_deletes_has_a_retention() -> None:
     """One table has all retentions."""
     deletes = {kind for kind in Kind if kind.startswith("forget-")}
 
-    assert RETENTION.keys() == deletes | {Kind.TRIM_CHANGES, Kind.DELETE_MESSAGE_IDS}
+    assert RETENTION.keys() == deletes | {Kind.TRIM_CHANGES, Kind.TRIM_PROGRAMME, Kind.DELETE_MESSAGE_IDS}
 
 
 def test_every_kind_is_among_the_stored_names() -> None:

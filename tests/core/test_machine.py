@@ -44,7 +44,7 @@ from cpor_core.use_cases.claims import customer_acts, drafts, partner_acts, revi
 from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 from cpor_core.use_cases.due_work import process_claim
-from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN
+from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN, follow_now
 from cpor_core.use_cases.insight.recount import count_now
 from cpor_core.use_cases.registry import partners_and_customers
 from tests.core.builders import (
@@ -68,6 +68,7 @@ from tests.core.builders import (
 from tests.core.memory_core import Core, Meddler
 from tests.core.test_insight import verify as verify_insight
 from tests.doubles.transport import ProcessDied
+from tests.support.programme_table import faults_of_programme
 from tests.support.thorough import THOROUGH
 
 Answer = TypeVar("Answer")
@@ -466,7 +467,7 @@ class Machine(RuleBasedStateMachine):
         async def at_once() -> None:
             await asyncio.gather(*(process() for _ in range(times)))
 
-        self.run(at_once())
+        self.attempt(at_once())  # a lapsed draft is gone after the first message
 
     @rule(name=st.sampled_from(["timer", "queue"]), at=st.integers(1, 6), done=st.booleans())
     def process_dies(self, name: str, at: int, done: bool) -> None:  # noqa: FBT001
@@ -526,6 +527,14 @@ class Machine(RuleBasedStateMachine):
         """Compare the programme's figures with an independent count of the claims that callers see."""
         counted = self.run(count_now(self.core.ports, self.now))
         self.run(verify_insight(self.core, list(self._stored()), counted))
+
+    @rule()
+    def the_programme_follows(self) -> None:
+        """Follow everything, and compare what the programme sees with the claims, slots and histories."""
+        self.run(follow_now(self.core.ports, self.now))
+
+        faults = list(faults_of_programme(self.core.rows._rows))
+        assert not faults, "\n".join(faults)
 
     def _stored(self) -> dict[str, StoredCase]:
         loaded = [self.run(self.core.ports.claims.load(claim)) for claim in self.ids]

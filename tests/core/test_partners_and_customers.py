@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cpor_app.adapters.storage.row_store import Delete, Op, Put
-from cpor_core.due_work import Kind
+from cpor_core.due_work import SOON, Kind
 from cpor_core.errors import Conflict, Refused, Retryable
 from cpor_core.model.claim import Item, Reason, Status
 from cpor_core.model.registry import Customer, Partner
@@ -38,7 +38,7 @@ NEW = "7770001"
 
 async def put_partner(core: Core, value: Partner, partner_id: str = NEW, if_match: str | None = None) -> Written:
     """Register a partner."""
-    return await partners_and_customers.put_partner(core.ports, partner_id, value, if_match)
+    return await partners_and_customers.put_partner(core.ports, partner_id, value, if_match, await core.now())
 
 
 async def put_customer(core: Core, value: Customer, tenant: str = TENANT, **more: Any) -> tuple[Written, Sequence[Any]]:
@@ -362,7 +362,11 @@ async def test_the_work_of_an_operators_write_that_died_is_done_later(core: Core
         await put_customer(core, customer(subscriptions=()))
     core.rows.before = None
     rows = [(row.due, row.kind) for row in await core.due_rows() if row.subject == TENANT]
-    assert rows == [(now, Kind.END_GONE_ITEMS), (now + AGAIN_AFTER, Kind.END_GONE_ITEMS)]
+    assert rows == [
+        (now, Kind.END_GONE_ITEMS),
+        (now + SOON, Kind.FOLLOW_CUSTOMER),
+        (now + AGAIN_AFTER, Kind.END_GONE_ITEMS),
+    ]
 
     await core.sweep()
 

@@ -321,7 +321,7 @@ async def test_a_list_has_no_words_in_it(core: Core) -> None:
 async def put_partner(core: Core, partner_id: str, **changes: Any) -> Partner:
     """Register a location as the operator does."""
     value = partner(**changes)
-    await partners_and_customers.put_partner(core.ports, partner_id, value, None)
+    await partners_and_customers.put_partner(core.ports, partner_id, value, None, await core.now())
     return value
 
 

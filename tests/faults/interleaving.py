@@ -28,6 +28,7 @@ from tests.faults.everybody import TIMER, Doing
 from tests.faults.scenes import Built
 from tests.faults.test_every_request import LEFT_OUT, plain
 from tests.support.memory_service import PROCESS, Kept, MemoryService
+from tests.support.programme_table import faults_of_programme
 
 FIRST, SECOND = "first", "second"
 NOTICED = frozenset({"claims", "registry", "usage"})
@@ -195,7 +196,7 @@ async def faults_of_the_end(made: MemoryService, *, hung: bool = False) -> list[
     mails = Counter(mail.message_id for mail in (*made.mailbox.sent, *made.mailbox.to_partners))
     wrong += [f"{count} mails {name}" for name, count in mails.items() if count > (2 if hung else 1)]
     wrong += [f"{claim.id} has ended items that are not its own" for claim in claims.values() if _ends_too_much(claim)]
-    return wrong
+    return [*wrong, *faults_of_programme(made.storage.rows._rows)]
 
 
 def _ends_too_much(claim: Claim) -> bool:

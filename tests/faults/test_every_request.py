@@ -39,6 +39,7 @@ from tests.faults.fault_rig import (
 )
 from tests.faults.jobs import JOBS, REVIEWER, Job
 from tests.support.memory_service import Kept
+from tests.support.programme_table import faults_of_programme
 from tests.support.service import OTHER_PARTNER, PARTNER
 from tests.support.thorough import THOROUGH
 
@@ -111,6 +112,7 @@ async def at_the_end(rig: FaultRig, saw: object, requests: Counter[str], hit: st
     )
 
 
+TRIMS = (Kind.TRIM_CHANGES, Kind.TRIM_PROGRAMME)
 NOT_MET = "the fault was not met"
 
 
@@ -148,9 +150,10 @@ async def picture(rig: FaultRig) -> dict[str, Any]:
     found["blobs"] = await rig.blobs()
     for table in ("duework", "requests", "failures", "batches"):
         keys = [row.key for row in await rig.rows(table)]
-        found[table] = [key for key in keys if not key.endswith(Kind.TRIM_CHANGES) and not waits_for_retention(key)]
+        found[table] = [key for key in keys if not key.endswith(TRIMS) and not waits_for_retention(key)]
     keys = [row.key for row in await rig.rows("claims")]
     found["answers kept"] = [key for key in keys if key.startswith("act|")]
+    found["the programme's table"] = list(faults_of_programme(rig.storage.keep().rows))
     found["rows of claims"] = dict(sorted(Counter(key.partition("|")[0] for key in keys).items()))
     return found
 

@@ -233,9 +233,8 @@ async def _announce(ports: Ports, batch: Batch, processed: Sequence[_Processed],
     """
     Announce the drafts of a page in the feed.
 
-    The new drafts are announced together. A draft of an earlier run is announced if the feed does not have it yet. No
-    due rows are needed, because the page is stored as finished only after all its drafts are announced. Raises
-    `Conflict` and faults.
+    The new drafts are announced together. A draft of an earlier run is announced if the feed does not have it yet. The
+    page is stored as finished only after all its drafts are announced. Raises `Conflict` and faults.
     """
     await tell_created(ports, batch.organisation, [one.case for one in processed if one.case is not None], now)
     for one in processed:

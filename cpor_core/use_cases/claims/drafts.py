@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -30,7 +30,7 @@ from cpor_core.use_cases.change_claim import (
     due_rows,
     list_for_partner,
 )
-from cpor_core.use_cases.feed.changes import announce, announcement_row
+from cpor_core.use_cases.feed.changes import announce, follow_row
 from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
 from cpor_core.use_cases.together import together
 from cpor_core.views import own_claim_view
@@ -173,7 +173,7 @@ async def create(
         reply = StoredReply(key.body, view.model_dump_json(by_alias=True), view.etag)
         commit = replace(commit, key=key.hash, reply=reply)
     try:
-        rows = announcement_row(claim_id, now), creation_row(made, now), *_expiry_rows(ports, key, made, now)
+        rows = creation_row(made, now), *_expiry_rows(ports, key, made, now)
         await store_draft(ports, commit, now, rows)
     except Conflict:
         if not await ports.claims.wrote(claim_id, act_id, 1):
@@ -192,16 +192,17 @@ def created(made: Claim, actor: Actor, now: datetime, act_id: str) -> Commit:
     return Commit(act_id, before, case.written(), person_id=actor.id)
 
 
-async def store_draft(ports: Ports, commit: Commit, now: datetime, also: Sequence[DueRow] = ()) -> None:
+async def store_draft(ports: Ports, commit: Commit, now: datetime, also: Iterable[DueRow] = ()) -> None:
     """
     Store a new draft in three requests: the due rows and the key in the list, then the draft.
 
     Raises `Conflict` if a claim with this id exists.
     """
     made = commit.before.claim
+    rows = (*due_rows(None, made, now), follow_row(made.id, now), *also)
     await together(
         (
-            ports.duework.add(of_act((*due_rows(None, made, now), *also), commit.after.claim.version, now)),
+            ports.duework.add(of_act(rows, commit.after.claim.version, now)),
             list_for_partner(ports, None, made),
         )
     )

@@ -1,6 +1,6 @@
 """The handlers of due work. The handler of a kind does the work of a due row of that kind."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 from cpor_core.due_work import SETTLED_AFTER, SOON, Kind, Outcome
@@ -13,7 +13,10 @@ from cpor_core.use_cases.due_work import delete_expired
 from cpor_core.use_cases.due_work.process_claim import DueClaim
 from cpor_core.use_cases.feed import changes, deliveries
 from cpor_core.use_cases.privacy import erase_person
+from cpor_core.use_cases.programme import registry
+from cpor_core.use_cases.programme.follow import Wanted, follow, trim
 from cpor_core.use_cases.register import untold
+from cpor_core.use_cases.together import together
 
 Handler = Callable[[Ports, DueRow, datetime, DueClaim], Awaitable[Outcome]]
 """
@@ -27,11 +30,17 @@ async def _process_claim(_: Ports, row: DueRow, now: datetime, claim: DueClaim) 
     return await claim.process(row, now)
 
 
-async def _announce(ports: Ports, _row: DueRow, now: datetime, claim: DueClaim) -> Outcome:
-    stored = await claim.load()
-    if stored is not None and claim.announced != (stored.claim.history_length, stored.claim.notes):
-        await changes.catch_up(ports, stored, now)
-        claim.announced = stored.claim.history_length, stored.claim.notes
+async def follow_claims(ports: Ports, to_follow: Sequence[tuple[DueClaim, Sequence[DueRow]]], now: datetime) -> None:
+    """Follow claims of one shard together. A row with a label asks to derive everything again."""
+    loaded = await together(claim.load() for claim, _ in to_follow)
+    known = {claim.id: stored for (claim, _), stored in zip(to_follow, loaded, strict=True)}
+    await follow(
+        ports, [Wanted(claim.id, anew=any(row.label for row in rows)) for claim, rows in to_follow], now, known
+    )
+
+
+async def _follow(ports: Ports, row: DueRow, now: datetime, claim: DueClaim) -> Outcome:
+    await follow_claims(ports, [(claim, [row])], now)
     return Outcome()
 
 
@@ -43,6 +52,21 @@ async def _replace_words(ports: Ports, row: DueRow, _now: datetime, claim: DueCl
     elif stored.claim.status is not Status.DELETED and row.label != creation_label(stored.claim):
         await replace_words(ports, stored.claim)
     return Outcome()
+
+
+async def _follow_customer(ports: Ports, row: DueRow, now: datetime, subject: DueClaim) -> Outcome:
+    subject.version = await registry.follow_customer(ports, row, now)
+    return Outcome()
+
+
+async def _follow_partner(ports: Ports, row: DueRow, _: datetime, subject: DueClaim) -> Outcome:
+    subject.version = await registry.follow_partner(ports, row)
+    return Outcome()
+
+
+async def _trim_programme(ports: Ports, row: DueRow, now: datetime, _: DueClaim) -> Outcome:
+    await trim(ports, row, now)
+    return Outcome(row_stays=True)
 
 
 async def _trim_changes(ports: Ports, row: DueRow, now: datetime, _: DueClaim) -> Outcome:
@@ -92,7 +116,11 @@ HANDLERS: Mapping[Kind, Handler] = {
     Kind.NOTIFY_PARTNER: _process_claim,
     Kind.DELETE_DRAFT: _process_claim,
     Kind.ERASE_PEOPLE: _process_claim,
-    Kind.ANNOUNCE: _announce,
+    Kind.FOLLOW: _follow,
+    Kind.ANNOUNCE: _follow,
+    Kind.FOLLOW_CUSTOMER: _follow_customer,
+    Kind.FOLLOW_PARTNER: _follow_partner,
+    Kind.TRIM_PROGRAMME: _trim_programme,
     Kind.REPLACE_WORDS: _replace_words,
     Kind.TRIM_CHANGES: _trim_changes,
     Kind.DELIVER: _deliver,

@@ -19,11 +19,11 @@ from cpor_core.rules.identifiers import list_position
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import IN_DUE_WORK, ActContext, change_claim
-from cpor_core.use_cases.feed.changes import catch_up
 from cpor_core.use_cases.notices.customer_mail import remind_customer, send_due_mail
 from cpor_core.use_cases.notices.notice import notify_customer
 from cpor_core.use_cases.notices.partner_mail import notify_partner, remind_partner
 from cpor_core.use_cases.privacy.erase_person import erase_people
+from cpor_core.use_cases.programme.follow import Wanted, follow
 
 MOST_STEPS = 8
 """The most steps that one call takes of `STEPS`, and of `PARTNER_STEPS`. The next call takes further steps."""
@@ -38,9 +38,7 @@ class DueClaim:
     ports: Ports
     id: str
     version: int | None = None
-    """The newest version that was read or stored. None before the claim is loaded, or if it does not exist."""
-    announced: tuple[int, int] = (0, 0)
-    """The numbers of the history entry and the note up to which the claim's feed is known to be complete."""
+    """The newest version that was read or stored. None before the subject is read, or if it does not exist."""
     _stored: StoredCase | None = None
     _is_loaded: bool = False
     _outcome: Outcome | None = None
@@ -61,6 +59,8 @@ class DueClaim:
         """
         stored = await self.load()
         if stored is None:
+            if row.kind is Kind.DELETE_DRAFT:  # a process that died has erased it
+                await follow(self.ports, [Wanted(self.id)], now, {self.id: None})
             return Outcome()
         if self._outcome is None:
             self._outcome = Outcome(delayed=True)  # unless the work ends
@@ -165,11 +165,12 @@ async def _write_down(ports: Ports, case: Case, now: datetime, context: ActConte
 
 async def _delete_draft(ports: Ports, case: Case, now: datetime, _: ActContext) -> Outcome:
     claim = case.stored.claim
-    await catch_up(ports, case.stored, now)  # a deleted claim can no longer be announced
+    await follow(ports, [Wanted(claim.id)], now, {claim.id: case.stored})  # a deleted claim can no longer be followed
     for evidence in claim.evidence:
         await ports.blobs.delete(evidence.blob)
     await ports.partner_claims.remove(claim.organisation, list_position(claim.created_at, claim.id))
     await ports.claims.erase(claim.id)
+    await follow(ports, [Wanted(claim.id)], now, {claim.id: None})
     return Outcome()
 
 

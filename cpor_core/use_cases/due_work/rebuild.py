@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cpor_core.due_work import Kind
+from cpor_core.due_work import SHARDS, Kind
 from cpor_core.errors import Conflict
 from cpor_core.model.claim import OPEN, Claim, Status
 from cpor_core.model.slot import Slot
@@ -32,9 +32,11 @@ from cpor_core.use_cases.claims import batches, csv_export, subscription_ends
 from cpor_core.use_cases.claims.drafts import blob_expiry
 from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.feed import deliveries
-from cpor_core.use_cases.feed.changes import announced_up_to, announcement_row, trim_row
+from cpor_core.use_cases.feed.changes import trim_row
 from cpor_core.use_cases.idempotency import record_expiry, reply_expiry
 from cpor_core.use_cases.mail_message_ids import message_id_expiries, message_id_expiry
+from cpor_core.use_cases.programme import follow
+from cpor_core.use_cases.programme.follow import follow_anew_row
 from cpor_core.use_cases.together import together
 
 ROWS_AT_ONCE = 90
@@ -66,6 +68,7 @@ async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
     evidence = await _claims(ports, now, rebuilt)
     await _keys(ports, rebuilt)
     await _feeds(ports, now, rebuilt)
+    await _programme(ports, rebuilt)
     await _webhooks(ports, now, rebuilt)
     await _batches(ports, now, rebuilt)
     await _files(ports, evidence, now, rebuilt)
@@ -95,7 +98,7 @@ async def _claims(ports: Ports, now: datetime, rebuilt: Rebuilt) -> set[str]:
 async def _tenant(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Rebuilt) -> None:
     rows = [reply_expiry(ports, claim_id, key, now) for claim_id, key in tenant.answers]
     for case in tenant.cases:
-        rows += await _of_claim(ports, case.claim, now)
+        rows += await _of_claim(ports, case, now)
     claims = {case.claim.id: settle(case, now).claim for case in tenant.cases}
     rebuilt.untold += [claim.id for claim in claims.values() if untold(claim) is not None]
     rows += await _ends(ports, tenant.tenant_id, claims.values(), now)
@@ -146,14 +149,13 @@ async def _free_slot(ports: Ports, slot: Slot, etag: str, suspected: Iterable[st
     return True
 
 
-async def _of_claim(ports: Ports, claim: Claim, now: datetime) -> Sequence[DueRow]:
-    """Write the index rows of a claim. Returns its due rows."""
+async def _of_claim(ports: Ports, stored: StoredCase, now: datetime) -> Sequence[DueRow]:
+    """Write the index rows of a claim. Returns its due rows. The follower takes the claim up from its beginning."""
+    claim = stored.claim
     await replace_words(ports, claim)
     await list_for_review(ports, None, claim)
     rows = [*due_rows(None, claim, now), *message_id_expiries(None, claim)]
-    if await announced_up_to(ports, claim) < (claim.history_length, claim.notes):
-        rows.append(announcement_row(claim.id, now))
-    return of_act(rows, claim.version, now)
+    return [*of_act(rows, claim.version, now), follow_anew_row(stored, claim.created_at, now)]
 
 
 async def _ends(ports: Ports, tenant_id: str, claims: Iterable[Claim], now: datetime) -> Sequence[DueRow]:
@@ -177,6 +179,13 @@ async def _feeds(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
             continue  # an empty feed gets its due row with its first change
         oldest = await ports.changes.page(organisation, after=0, limit=1)
         await _add(ports, [trim_row(organisation, oldest[0].at if oldest else now)], rebuilt)
+
+
+async def _programme(ports: Ports, rebuilt: Rebuilt) -> None:
+    """Write the due rows that trim the programme's feeds. An empty feed gets its due row with its first change."""
+    for shard in range(SHARDS):
+        for oldest in await ports.programme.changes(shard, after=0, limit=1) or ():
+            await _add(ports, [follow.trim_row(shard, oldest.at)], rebuilt)
 
 
 async def _webhooks(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:

@@ -11,11 +11,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from cpor_core.due_work import NOBODY_WAITS, ONE_A_RUN, SETTLED_AFTER, SHARDS, SOON, Kind, Outcome, retry_after
+from cpor_core.due_work import (
+    FOLLOWS,
+    FOLLOWS_CLAIM,
+    NOBODY_WAITS,
+    ONE_A_RUN,
+    RETRIES_AFTER,
+    SETTLED_AFTER,
+    SHARDS,
+    SOON,
+    Kind,
+    Outcome,
+    retry_after,
+)
 from cpor_core.errors import Conflict, Fault, Refused
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DuePage, DueRow, LookedAt
-from cpor_core.use_cases.due_work.handlers import HANDLERS
+from cpor_core.use_cases.due_work.handlers import HANDLERS, follow_claims
 from cpor_core.use_cases.due_work.process_claim import DueClaim
 from cpor_core.use_cases.together import together
 
@@ -31,6 +43,12 @@ TIME_LIMIT = timedelta(minutes=4)
 """The sweep stops after this real time, before `functionTimeout` stops the whole worker. The next run continues."""
 LOOKED_AT_AGAIN = SETTLED_AFTER + timedelta(minutes=1)
 """A younger row without work, whose act is not stored, is looked at again after this time."""
+MOST_FOLLOWED = 500
+"""The most rows of one kind that `follow_now` processes."""
+FOLLOWS_AHEAD = RETRIES_AFTER[-1] + timedelta(minutes=1)
+"""The due row of a claim that is not followed yet is due within this time. A row that was put off waits an hour."""
+MOST_READ = 1_000
+"""The most rows of a shard that `follow_now` reads."""
 LATE = timedelta(minutes=2)
 """Work that is done later than this after it fell due counts as late. The time is two runs of the timer."""
 
@@ -92,6 +110,22 @@ async def sweep(ports: Ports, now: datetime) -> Swept:
     return run.swept
 
 
+async def follow_now(ports: Ports, now: datetime) -> None:
+    """
+    Follow up to 500 claims, also those with due rows that are due within an hour. A sandbox does this before a read.
+
+    So a developer sees the effect of an act at once, and also after the clock was moved.
+    """
+    run = _Run.begun(ports)
+    for kinds in (FOLLOWS - FOLLOWS_CLAIM, FOLLOWS_CLAIM):  # rows about the registry lead to rows about claims
+        left = MOST_FOLLOWED
+        for shard in range(SHARDS):
+            rows = await ports.duework.due(shard, now + FOLLOWS_AHEAD, after=None, limit=MOST_READ)
+            wanted = [row for row in rows if row.kind in kinds][:left]
+            left -= len(wanted)
+            await _process_page(ports, wanted, now, run)
+
+
 async def process_page(ports: Ports, page: DuePage, now: datetime) -> Swept:
     """
     Do the due work of one page. Rows that were moved or deleted since the page was sent are left out.
@@ -127,34 +161,90 @@ async def _process_page(ports: Ports, rows: Sequence[DueRow], now: datetime, run
     by_subject: dict[str, list[DueRow]] = {}
     for row in rows:
         by_subject.setdefault(row.subject, []).append(row)
-    looked_at = await together(
-        _process_subject(ports, subject, of_subject, now, run) for subject, of_subject in by_subject.items()
-    )
+    subjects = [(DueClaim(ports, subject), of_subject) for subject, of_subject in by_subject.items()]
+    looked_at = await together(_process_subject(ports, claim, of_subject, now, run) for claim, of_subject in subjects)
+    looked_at.append(await _follow(ports, subjects, now, run))
+    if not rows:
+        return
     try:
         await ports.duework.settle([one for of_subject in looked_at for one in of_subject])
     except Fault as fault:
         log.warning("%d due rows stay where they are: %s", len(rows), type(fault).__name__)
 
 
-async def _process_subject(
-    ports: Ports, subject: str, rows: Sequence[DueRow], now: datetime, run: _Run
+async def _follow(
+    ports: Ports, subjects: Sequence[tuple[DueClaim, Sequence[DueRow]]], now: datetime, run: _Run
 ) -> list[LookedAt]:
-    """Do the work of the due rows of one subject. Its claim is loaded once for all of them."""
+    """
+    Follow the claims of one page that have such a due row, all together.
+
+    This comes last, so that the follower sees what the other work has stored. If a claim cannot be followed, its row is
+    put off, and the claims before and after it are followed without it.
+    """
+    to_follow = [
+        (claim, of_claim)
+        for claim, rows in subjects
+        if (of_claim := [row for row in rows if row.kind in FOLLOWS_CLAIM])
+    ]
+    if not to_follow:
+        return []
+    if run.is_over():
+        for _, rows in to_follow:
+            run.swept.still_due(min(row.due for row in rows))
+        return []
+    looked_at: list[LookedAt] = []
+    for claim, done, outcome in await _followed(ports, to_follow, now, run):
+        for row in done:
+            looked_at += _looked_at(ports, row, outcome, now, claim, run.swept)
+    return looked_at
+
+
+async def _followed(
+    ports: Ports, to_follow: Sequence[tuple[DueClaim, Sequence[DueRow]]], now: datetime, run: _Run
+) -> list[tuple[DueClaim, Sequence[DueRow], Outcome]]:
+    """Follow claims together. After a fault, follow each half of them alone."""
+    if len(to_follow) == 1:
+        claim, rows = to_follow[0]
+        row = max(rows, key=lambda row: row.label)  # a row with a label asks for more
+        return [(claim, rows, await _outcome(ports, row, now, claim, run.swept))]
+    try:
+        with ports.telemetry.processing(to_follow[0][1][0]):
+            await follow_claims(ports, to_follow, now)
+        return [(claim, rows, Outcome()) for claim, rows in to_follow]
+    except Exception as fault:  # noqa: BLE001 - the claim that has caused it is found alone, and logged there
+        log.info("%d claims could not be followed together: %s", len(to_follow), type(fault).__name__)
+    half = len(to_follow) // 2
+    return [
+        *await _followed(ports, to_follow[:half], now, run),
+        *await _followed(ports, to_follow[half:], now, run),
+    ]
+
+
+async def _process_subject(
+    ports: Ports, claim: DueClaim, rows: Sequence[DueRow], now: datetime, run: _Run
+) -> list[LookedAt]:
+    """Do the work of the due rows of one subject, except to follow it. Its claim is loaded once for all of them."""
     async with run.gate:
         if run.is_over():
             for row in rows:
                 run.swept.still_due(row.due)  # these rows wait for the next run
             return []
-        claim, looked_at = DueClaim(ports, subject), []
+        looked_at: list[LookedAt] = []
         for row in sorted(rows, key=lambda row: ORDER.index(row.kind)):
-            outcome = await _outcome(ports, row, now, claim, run.swept)
-            if outcome.delayed:
-                looked_at.append(LookedAt(row, _put_off(row, outcome, now, run.swept)))
-            else:
-                _note_done(ports, row, now, run.swept)
-                if not outcome.row_stays:
-                    looked_at.append(LookedAt(row, _looked_at_again(ports, row, now, claim)))
+            if row.kind not in FOLLOWS_CLAIM:
+                outcome = await _outcome(ports, row, now, claim, run.swept)
+                looked_at += _looked_at(ports, row, outcome, now, claim, run.swept)
         return looked_at
+
+
+def _looked_at(
+    ports: Ports, row: DueRow, outcome: Outcome, now: datetime, claim: DueClaim, swept: Swept
+) -> list[LookedAt]:
+    """Return the row as it is after its handler. Nothing if the row stays as it is."""
+    if outcome.delayed:
+        return [LookedAt(row, _put_off(row, outcome, now, swept))]
+    _note_done(ports, row, now, swept)
+    return [] if outcome.row_stays else [LookedAt(row, _looked_at_again(ports, row, now, claim))]
 
 
 async def _outcome(ports: Ports, row: DueRow, now: datetime, claim: DueClaim, swept: Swept) -> Outcome:

@@ -34,9 +34,9 @@ TAKES_PLACE = frozenset({Act.SUBMITTED, Act.RESUBMITTED, Act.DISPUTED})
 """Acts by which a claim begins to compete. They are also announced to the partners of its rivals (decision 15)."""
 
 
-def announcement_row(claim_id: str, now: datetime) -> DueRow:
-    """Return the due row that leads the timer to announce the entries of *now*, if the request does not."""
-    return DueRow(now + SOON, claim_id, Kind.ANNOUNCE)
+def follow_row(claim_id: str, now: datetime) -> DueRow:
+    """Return the due row that leads the timer to the entries of an act at *now*, for the feed and the programme."""
+    return DueRow(now + SOON, claim_id, Kind.FOLLOW)
 
 
 def trim_row(organisation: str, oldest: datetime) -> DueRow:

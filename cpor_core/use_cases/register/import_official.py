@@ -31,7 +31,7 @@ from cpor_core.rules.untold import Untold, untold
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.use_cases.change_claim import due_rows, list_for_partner, list_for_review
-from cpor_core.use_cases.feed.changes import announce_created, announcement_row
+from cpor_core.use_cases.feed.changes import announce_created, follow_row
 from cpor_core.use_cases.mail_message_ids import with_listed_mails
 from cpor_core.use_cases.register.untold import CustomerContact, notify, people_to_notify, waiting_for_others
 from cpor_core.use_cases.together import together
@@ -210,7 +210,7 @@ async def _enter(begun: _Import, line: PastAssociation) -> bool:
             life.settle(before, now), PROGRAMME, now, since=line.since, recipients=tuple(recipients)
         )
         after = with_listed_mails(entered).written()
-        rows = [*due_rows(None, after.claim, now), announcement_row(claim_id, now)]
+        rows = [*due_rows(None, after.claim, now), follow_row(claim_id, now)]
         await ports.duework.add(of_act(rows, after.claim.version, now))
         await list_for_partner(ports, None, claim)
         await list_for_review(ports, None, after.claim)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
+from cpor_core.due_work import Kind
 from cpor_core.errors import Conflict, Detail, Refused
 from cpor_core.model.registry import ClosedDay, Customer, Partner
 from cpor_core.ports import Ports
+from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.registry import Directory
 from cpor_core.ports.stored import Registered
 from cpor_core.rules.entity_tags import matches
@@ -16,6 +18,7 @@ from cpor_core.rules.input_faults import refused_fields
 from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner
 from cpor_core.rules.search_words import texts_of_customer, texts_of_partner, words_stored
 from cpor_core.use_cases.claims.subscription_ends import Ending, due_rows, end_gone_items, endings, takes_away
+from cpor_core.use_cases.programme.follow import registered_row
 from cpor_core.use_cases.register.untold import due_row, notify_others, people_to_notify, waiting_for_others
 from cpor_core.use_cases.together import together
 
@@ -30,7 +33,7 @@ class Written:
     new: bool
 
 
-async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match: str | None) -> Written:
+async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match: str | None, now: datetime) -> Written:
     """
     Register a partner's location.
 
@@ -50,6 +53,8 @@ async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match:
     words = words_stored(texts_of_partner(partner_id, partner))
     former_words = words_stored(texts_of_partner(partner_id, former.value)) if former is not None else None
     await ports.registry.add_location(partner.entra_tenant_id, partner_id)  # first, so that no location lacks it
+    if former is not None and former.value.name != partner.name:
+        await ports.duework.add([registered_row(Kind.FOLLOW_PARTNER, partner_id, former.version + 1, now)])
     async with _listed(ports.partners, partner_id, former_words, words):
         try:
             return Written(await ports.registry.put_partner(partner_id, partner, former), former is None)
@@ -145,10 +150,15 @@ async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> t
     if change.only_validate:
         return Written(former.version if former is not None else 0, new=False), ends
     to_notify = waiting_for_others(cases, people_to_notify(customer), now)
+    rows: list[DueRow] = []
+    if former is None or former.value != customer:
+        rows.append(registered_row(Kind.FOLLOW_CUSTOMER, tenant_id, former.version + 1 if former else 1, now))
     if ends or (former is not None and takes_away(former.value, customer)):
-        await ports.duework.add(due_rows(tenant_id, now))
+        rows += due_rows(tenant_id, now)
     if to_notify:
-        await ports.duework.add([due_row(tenant_id, now)])
+        rows.append(due_row(tenant_id, now))
+    if rows:
+        await ports.duework.add(rows)
     words = words_stored(texts_of_customer(tenant_id, customer))
     former_words = words_stored(texts_of_customer(tenant_id, former.value)) if former is not None else None
     async with _listed(ports.customers, tenant_id, former_words, words):

@@ -20,6 +20,7 @@ TABLES = (
     "batches",
     "failures",
     "insight",
+    "programme",
     "settings",
 )
 LONGEST_TEXT = 16_000

@@ -5,7 +5,6 @@ The row key is the due instant, the subject, and the kind with its label. The sw
 are due.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from cpor_app.adapters.storage.row_store import MAX_OPS, Cell, Delete, Op, Put, Replace, Row, Rows
 from cpor_app.adapters.storage.tables import just_after
 from cpor_app.adapters.tracing import as_trace_parent, trace_parent
-from cpor_core.due_work import SHARDS, Kind, RowRef
+from cpor_core.due_work import Kind, RowRef
 from cpor_core.errors import Conflict
 from cpor_core.ports.due_work import DuePage, DueRow, LookedAt
+from cpor_core.rules.identifiers import shard_of
 
 TABLE = "duework"
 BY_TABLE = {"claims": Kind.DELETE_REPLY, "webhooks": Kind.DELETE_DELIVERIES, "evidence": Kind.DELETE_BLOB}
@@ -101,7 +101,7 @@ def _in_groups(rows: Sequence[LookedAt]) -> Iterator[Sequence[LookedAt]]:
 
 
 def _shard(subject: str) -> str:
-    return f"{int(hashlib.sha256(subject.encode()).hexdigest()[:8], 16) % SHARDS:02d}"
+    return f"{shard_of(subject):02d}"
 
 
 def _stamp(instant: datetime) -> str:

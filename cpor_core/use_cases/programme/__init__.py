@@ -1,0 +1,1 @@
+"""What the programme sees of all claims."""
