@@ -66,7 +66,7 @@ class FollowedClaim(Value):
 
 
 class ProgrammeChange(Change):
-    """One change of a claim, as the programme reads it. `sequence` is the number of the change in its feed."""
+    """One change of a claim, as the programme reads it. `sequence` counts the changes of its feed, without gaps."""
 
     feed: int = Field(description="The feed of the change. There are 16 feeds. All changes of a claim are in one feed.")
     organisation: str

@@ -59,8 +59,8 @@ async def _follow_customer(ports: Ports, row: DueRow, now: datetime, subject: Du
     return Outcome()
 
 
-async def _follow_partner(ports: Ports, row: DueRow, _: datetime, subject: DueClaim) -> Outcome:
-    subject.version = await registry.follow_partner(ports, row)
+async def _follow_partner(ports: Ports, row: DueRow, now: datetime, subject: DueClaim) -> Outcome:
+    subject.version = await registry.follow_partner(ports, row, now)
     return Outcome()
 
 

@@ -73,6 +73,20 @@ async def trim(ports: Ports, row: DueRow, now: datetime) -> None:
     await ports.duework.move(row, (), due=again, attempt=0)
 
 
+async def begun(ports: Ports, shard: int, head: ShardHead, now: datetime) -> ShardHead:
+    """
+    Return the head of a shard for the first write. A shard that was written before keeps its head.
+
+    The numbers of a feed begin with the time in milliseconds. So a cursor of a feed that was lost expires, and never
+    leads to a number of the feed that was made again.
+    """
+    if head.etag is not None:
+        return head
+    await ports.duework.add([trim_row(shard, now)])
+    last = int(ports.real_now().timestamp() * 1000)
+    return ShardHead(last=last, oldest=last + 1)
+
+
 def registered_row(kind: Kind, subject: str, version: int, now: datetime) -> DueRow:
     """Return the due row of a change in the registry. *version* is the version of the entry after the change."""
     return DueRow(now + SOON, subject, kind, version=version, at=now)
@@ -170,8 +184,8 @@ async def _follow(
 
     derived = [found for found in await together(map(derive, wanted)) if found is not None]
     await _follow_others(ports, derived, now)
-    if not head.last and derived:
-        await ports.duework.add([trim_row(shard, now)])
+    if derived:
+        head = await begun(ports, shard, head, now)
     for group in _in_transactions(one.followed for one in derived):
         group.changes = [
             change.model_copy(update={"sequence": number})

@@ -7,7 +7,7 @@ from cpor_core.errors import Conflict
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.programme import Followed, RegisterRange
-from cpor_core.use_cases.programme.follow import ATTEMPTS, follow_anew_row
+from cpor_core.use_cases.programme.follow import ATTEMPTS, begun, follow_anew_row
 from cpor_core.use_cases.together import together
 
 ROWS_AT_ONCE = 90
@@ -26,7 +26,7 @@ async def follow_customer(ports: Ports, row: DueRow, now: datetime) -> int | Non
     return customer.version if customer is not None else None
 
 
-async def follow_partner(ports: Ports, row: DueRow) -> int | None:
+async def follow_partner(ports: Ports, row: DueRow, now: datetime) -> int | None:
     """
     Write the name of a location into its rows of the register. Each shard learns the name for later claims.
 
@@ -36,18 +36,18 @@ async def follow_partner(ports: Ports, row: DueRow) -> int | None:
     if partner is None:
         return None
     wanted = RegisterRange(partner.value.entra_tenant_id, row.subject)
-    await together(_rename(ports, shard, wanted, row.subject, partner.value.name) for shard in range(SHARDS))
+    await together(_rename(ports, shard, wanted, partner.value.name, now) for shard in range(SHARDS))
     return partner.version
 
 
-async def _rename(ports: Ports, shard: int, wanted: RegisterRange, partner_id: str, name: str) -> None:
+async def _rename(ports: Ports, shard: int, wanted: RegisterRange, name: str, now: datetime) -> None:
     lost, after, is_last = 0, "", False
     while not is_last:
-        head = await ports.programme.head(shard)
+        head = await begun(ports, shard, await ports.programme.head(shard), now)
         page = await ports.programme.register(shard, wanted, after=after, limit=ROWS_AT_ONCE)
         rows = [found.model_copy(update={"partner_name": name}) for _, found in page]
         try:
-            await ports.programme.write(shard, head, Followed(rows=rows, partners={partner_id: name}))
+            await ports.programme.write(shard, head, Followed(rows=rows, partners={str(wanted.partner_id): name}))
         except Conflict:
             lost += 1
             if lost == ATTEMPTS:

@@ -128,7 +128,7 @@ def _claim(claim_id: str) -> str:
 
 
 def _entry(sequence: int) -> str:
-    return f"entry|{sequence:012d}"
+    return f"entry|{sequence:016d}"
 
 
 def _made(claim: FollowedClaim) -> str:
