@@ -1,13 +1,12 @@
 """The reviewer's calls: the claims that await a decision, and the decisions."""
 
-import asyncio
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic.alias_generators import to_camel
 
 from cpor_app.http.claim_act import ActBody, ClaimAct, Side, claim_act
-from cpor_app.http.parsing import QueryFlag
+from cpor_app.http.parsing import QueryFlag, SearchText, Several
 from cpor_app.http.request import Call, PersonalData
 from cpor_app.http.route_table import PROGRAMME, PROGRAMME_AND_READER, REVIEWER, Answer
 from cpor_app.http.server import operation
@@ -24,15 +23,16 @@ from cpor_app.triggers.claims import (
     verdict_details,
 )
 from cpor_app.triggers.evidence import FILE, attachment
-from cpor_core.model.base import AtMost, Guid, Instant, LateModel, Text200, Text4000, Value
-from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Claim, Item, Items, Reason
-from cpor_core.model.registry import Partner
+from cpor_core.model.base import AtMost, Guid, Instant, LateModel, PartnerId, Text200, Text4000, Value
+from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Item, Items, Reason, Status
 from cpor_core.rules.arbitration import Rule, rule_at
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.next_step import next_step
 from cpor_core.use_cases.claims import partner_acts, reviews
+from cpor_core.use_cases.claims.any_state import Search, in_any_state
 from cpor_core.use_cases.claims.listing import load_all
-from cpor_core.use_cases.registry_entries import customers_of, partners_of
+from cpor_core.use_cases.due_work.sweep import follow_now
+from cpor_core.use_cases.registry_entries import Entries, partner_name, partners_of
 from cpor_core.views import ClaimView, ClosedClaimView, claim_view, closed_claim_view, entity_tag, is_competing
 
 
@@ -119,9 +119,41 @@ class Revocation(ActBody):
 class ReviewFilters(LateModel):
     """The filters of the review list."""
 
+    state: Annotated[Literal["any"] | None, Field(description="`any`: claims in any state, newest first.")] = None
+    tenant_id: Annotated[Guid | None, Field(description="The customer's tenant. Needs `state=any`.")] = None
+    partner_id: Annotated[PartnerId | None, Field(description="The partner's location. Needs `state=any`.")] = None
+    status: Annotated[
+        Several[Status],
+        Field(description="One state, or several states. Separate them with commas, or repeat it. Needs `state=any`."),
+    ] = ()
+    q: SearchText = None
     overdue: QueryFlag | None = None
     competing: QueryFlag | None = None
-    sample: QueryFlag | None = None
+    sample: Annotated[QueryFlag | None, Field(description="Not together with `state=any`.")] = None
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    @model_validator(mode="after")
+    def _of_one_list(self) -> Self:
+        if self.state is not None and self.sample:
+            msg = "has `sample`, which is not possible together with `state=any`"
+            raise ValueError(msg)
+        if self.state is None and (self.tenant_id or self.partner_id or self.status or self.q):
+            msg = "needs `state=any`, because it has `tenantId`, `partnerId`, `status` or `q`"
+            raise ValueError(msg)
+        return self
+
+    def as_sent(self) -> dict[str, str | None]:
+        """Return the filters as they are sent."""
+        flags = {"overdue": self.overdue, "competing": self.competing, "sample": self.sample}
+        return {
+            "state": self.state,
+            "tenantId": self.tenant_id,
+            "partnerId": self.partner_id,
+            "status": ",".join(sorted(self.status)) or None,
+            "q": self.q,
+            **{name: str(value).lower() for name, value in flags.items() if value is not None},
+        }
 
 
 class ReviewItem(ClaimView):
@@ -216,7 +248,7 @@ class ClosedReviewView(Value):
 
 
 @operation(
-    summary="The claims that await a decision, most urgent first",
+    summary="The claims that await a decision, most urgent first, or claims in any state",
     tag="Reviews",
     roles=PROGRAMME_AND_READER,
     query=ReviewFilters,
@@ -227,54 +259,62 @@ async def list_reviews(call: Call) -> Answer:
     """
     A timer never decides a review. An overdue review is shown as overdue.
 
-    With `overdue` or `competing` a short or empty page can still have a nextLink, because one call reads at most 500
-    claims.
+    With `state=any` the list has claims in any state, drafts too, the newest first. `q` finds claims by the ids of
+    claim, tenant, location and organisation, by the registered names of partner and customer, and by the customer's
+    registered domains. It does not search in what partners wrote. Without `tenantId` and `partnerId` a new claim may be
+    missing for three minutes.
+
+    With filters a short or empty page can still have a nextLink, because one call reads at most 500 claims.
 
     A reader gets rows without personal data.
     """
     filters = call.query(ReviewFilters)
-    filter_values = {name: str(value).lower() for name, value in filters if value is not None}
-    after, limit = call.page(filter_values)
+    after, limit = call.page(filters.as_sent())
     now = await call.now()
-    listing = reviews.sample if filters.sample else reviews.awaiting_decision
     terms = await call.ports.current_terms()
+    entries = Entries(call.ports)
 
     def is_overdue(case: Case) -> bool:
         due = next_step(case, terms).due
         return due is not None and due <= now
 
     def fits(case: Case) -> bool:
-        return filters.overdue in (None, is_overdue(case)) and filters.competing in (None, is_competing(case))
+        return (
+            (not filters.status or case.claim.status in filters.status)
+            and filters.overdue in (None, is_overdue(case))
+            and filters.competing in (None, is_competing(case))
+        )
 
-    narrowed = filters.overdue is not None or filters.competing is not None
-    page = await listing(call.ports, now, after=after, limit=limit, wanted=fits if narrowed else None)
-    claims = [case.claim for case in page.cases]
-    partners, customers = await asyncio.gather(partners_of(call.ports, claims), customers_of(call.ports, claims))
+    narrowed = bool(filters.status) or filters.overdue is not None or filters.competing is not None
+    wanted = fits if narrowed else None
+    if filters.state is not None:
+        if call.services.settings.sandbox and filters.tenant_id is None and filters.partner_id is None:
+            await follow_now(call.ports, now)  # its time is moved, so its list of all claims must not lag
+        search = Search(filters.tenant_id, filters.partner_id, filters.q)
+        page = await in_any_state(call.ports, search, entries, now, after=after, limit=limit, wanted=wanted)
+    else:
+        listing = reviews.sample if filters.sample else reviews.awaiting_decision
+        page = await listing(call.ports, now, after=after, limit=limit, wanted=wanted)
+    await entries.read(case.claim for case in page.cases)
 
     def row(case: Case) -> ReviewItem | ClosedReviewItem:
-        customer = customers.get(case.claim.tenant_id)
         more: dict[str, Any] = {
             "claim_id": case.claim.id,
             "overdue": is_overdue(case),
-            "partner_name": _partner_name(case.claim, partners),
-            "customer_name": customer.name if customer is not None else None,
+            "partner_name": entries.partner_name(case.claim),
+            "customer_name": entries.customer_name(case.claim),
         }
         if call.roles & PROGRAMME:
             more["taken_by"] = case.claim.taken_by
             return ReviewItem.model_construct(**_fields(claim_view(case, terms)), **more)
         return ClosedReviewItem.model_construct(**_fields(closed_claim_view(case, terms)), **more)
 
-    call.shows(PersonalData.CONTACTS, (claim.id for claim in claims))
-    return call.listed([row(case) for case in page.cases], page.position, filter_values)
+    call.shows(PersonalData.CONTACTS, (case.claim.id for case in page.cases))
+    return call.listed([row(case) for case in page.cases], page.position, filters.as_sent())
 
 
 def _fields(view: Value) -> dict[str, Any]:
     return {name: getattr(view, name) for name in type(view).model_fields}
-
-
-def _partner_name(claim: Claim, partners: Mapping[str, Partner]) -> str:
-    """Return the registered name of the claim's location, or the name at the submission if it is not registered."""
-    return partners[claim.partner_id].name if claim.partner_id in partners else claim.partner_name
 
 
 @operation(
@@ -306,7 +346,7 @@ async def get_review(call: Call) -> Answer:
         if others := [rivals[claim_id] for claim_id in parties if claim_id in rivals]:
             contested.append((item, rule_at(slot, claims), others))
     common: dict[str, Any] = {
-        "partner_name": _partner_name(case.claim, partners),
+        "partner_name": partner_name(case.claim, partners),
         "customer_name": checked.customer.name if checked.customer is not None else None,
         "refused_before": case.claim.refused_before,
     }
@@ -322,7 +362,7 @@ async def get_review(call: Call) -> Answer:
                     rule=rule,
                     others=tuple(
                         ClosedOther(
-                            claim=closed_claim_view(other, terms), partner_name=_partner_name(other.claim, partners)
+                            claim=closed_claim_view(other, terms), partner_name=partner_name(other.claim, partners)
                         )
                         for other in others
                     ),
@@ -344,7 +384,7 @@ async def get_review(call: Call) -> Answer:
                 item=item,
                 rule=rule,
                 others=tuple(
-                    Other(claim=claim_view(other, terms), partner_name=_partner_name(other.claim, partners))
+                    Other(claim=claim_view(other, terms), partner_name=partner_name(other.claim, partners))
                     for other in others
                 ),
             )

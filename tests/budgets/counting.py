@@ -46,10 +46,10 @@ from tests.support.service import (
 from tools.pages.markdown import code
 from tools.pages.markdown import table as markdown_table
 
-LOCATION, PARTNERS_MAIL, KEY, RIVALS = 1, 2, 1, 1
+LOCATION, PARTNERS_MAIL, KEY, RIVALS, CUSTOMERS_NAME = 1, 2, 1, 1, 1
 """
-A location of a partner that was read in the last 30 seconds is not read again. A mail to it, a key, and the names of a
-claim's rivals add more.
+A location of a partner that was read in the last 30 seconds is not read again. A mail to it, a key, the names of a
+claim's rivals, and the name of a customer add more.
 """
 BUDGETS: Mapping[tuple[str, str], int] = {
     ("create_claim", ""): 5 - LOCATION,
@@ -76,6 +76,10 @@ BUDGETS: Mapping[tuple[str, str], int] = {
     ("list_customers", "a search that finds one"): 1 + 1,
     ("count_claims", "10 open claims"): 1 + 2 * 10,
     ("list_associations", "10 associations"): 1 + 2 * 10,
+    ("list_reviews", "10 drafts and 10 open claims in any state, of all"): 16 + 10 + 2 * 10 + CUSTOMERS_NAME,
+    ("list_reviews", "10 drafts and 10 open claims in any state, of a tenant"): 2 + CUSTOMERS_NAME,
+    ("list_reviews", "10 drafts and 10 open claims in any state, of a search"): 2 + 2 + CUSTOMERS_NAME,
+    ("list_reviews", "10 open claims in any state, of a location"): 1 + 2 * 10 + CUSTOMERS_NAME,
 }
 """The most requests that decision 45 allows. A sweep asks each of its 16 shards once, also if nothing is due."""
 WHOLE_LIFE: Mapping[str, int] = {
@@ -481,6 +485,13 @@ async def lists(c: Counter) -> None:
         await c.service.submitted(tenant=OTHER_PARTNER, items=items)
     await c.ask("list_claims", "GET", "/claims", "10 open claims", tenant=OTHER_PARTNER)
     await c.ask("count_claims", "GET", "/claims/summary", "10 open claims", tenant=OTHER_PARTNER)
+    await c.service.review("GET", "/reviews?state=any")
+    with patch("cpor_app.triggers.reviews.follow_now"):  # only a sandbox follows the acts before a read
+        for query, of_what in (("", "all"), (f"&tenantId={CUSTOMER}", "a tenant"), ("&q=contoso", "a search")):
+            what = f"10 drafts and 10 open claims in any state, of {of_what}"
+            await c.ask("list_reviews", "GET", f"/reviews?state=any{query}", what, **REVIEWER)
+        location, what = f"&partnerId={OTHER_PARTNER_ID}", "10 open claims in any state, of a location"
+        await c.ask("list_reviews", "GET", f"/reviews?state=any{location}", what, **REVIEWER)
     await c.service.deliver()
     c.service.clock.advance(timedelta(days=8))
     answer = await c.ask("list_associations", "GET", "/associations", "10 associations", tenant=OTHER_PARTNER)
