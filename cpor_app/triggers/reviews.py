@@ -289,7 +289,7 @@ async def list_reviews(call: Call) -> Answer:
     wanted = fits if narrowed else None
     if filters.state is not None:
         if call.services.settings.sandbox and filters.tenant_id is None and filters.partner_id is None:
-            await follow_now(call.ports, now)  # its time is moved, so its list of all claims must not lag
+            await follow_now(call.ports, now)  # the time of a sandbox is moved, so the list of all claims must not lag
         search = Search(filters.tenant_id, filters.partner_id, filters.q)
         page = await in_any_state(call.ports, search, entries, now, after=after, limit=limit, wanted=wanted)
     else:
