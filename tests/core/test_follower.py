@@ -259,6 +259,22 @@ async def test_a_pass_that_has_read_older_rows_reads_them_again(core: Core) -> N
     assert faults(core) == []
 
 
+async def test_a_pass_that_has_read_older_slots_reads_them_again(core: Core) -> None:
+    """Another process follows a hand-over to a challenger's customer after the first has read the incumbent."""
+    incumbent = await core.official(ADATUM)
+    await core.rest()
+    challenger = await core.approve(await core.submitted(FABRIKAM))
+    await comments.add_comment(core.ports, await core.case(incumbent), PERSON, await core.now(), NO_CONTEXT)
+    stored = await core.stored(incumbent)
+    await core.deliver()
+    await follow(core.ports, [Wanted(challenger.claim.id)], await core.now())
+    await follow(core.ports, [Wanted(incumbent.claim.id)], await core.now(), {incumbent.claim.id: stored})
+
+    takes_over_at = (await core.stored(challenger)).claim.window_ends_at
+    assert [row.open_from for row in await register(core, ADATUM)] == [takes_over_at]
+    assert takes_over_at is not None
+
+
 @pytest.mark.parametrize("dies_after", [False, True])
 async def test_a_process_can_die_at_each_write(core: Core, dies_after: bool) -> None:  # noqa: FBT001
     """The next run of the timer finds the due rows, and the table is complete and has nothing twice."""

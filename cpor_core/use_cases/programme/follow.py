@@ -180,7 +180,7 @@ async def _follow(
         async with gate:
             is_known = one.claim_id in known and not one.needs_newest
             stored = known[one.claim_id] if is_known else await ports.claims.load(one.claim_id)
-            return await _derived(reads, one, stored, now)
+            return await _derived(reads, one, stored, now, is_known=is_known)
 
     derived = [found for found in await together(map(derive, wanted)) if found is not None]
     await _follow_others(ports, derived, now)
@@ -221,8 +221,15 @@ class _Reads:
         return found.value if found is not None else None
 
 
-async def _derived(reads: _Reads, wanted: Wanted, stored: StoredCase | None, now: datetime) -> _Derived | None:
-    """Return what follows from a claim. None if nothing has changed. Raises `Conflict` if *stored* is too old."""
+async def _derived(
+    reads: _Reads, wanted: Wanted, stored: StoredCase | None, now: datetime, *, is_known: bool
+) -> _Derived | None:
+    """
+    Return what follows from a claim. None if nothing has changed. Raises `Conflict` if *stored* can be too old.
+
+    A claim that *is_known* was read before the head of its shard. If its version was followed since, its slots can be
+    older than those that were followed.
+    """
     ports = reads.ports
     if stored is not None:
         await catch_up(ports, stored, now)
@@ -232,7 +239,7 @@ async def _derived(reads: _Reads, wanted: Wanted, stored: StoredCase | None, now
     claim = stored.claim
     if before is not None and _is_followed(before, claim) and not wanted.needs_newest:
         return None
-    if before is not None and before.version > claim.version:
+    if before is not None and before.version >= claim.version + (not is_known):
         message = f"claim {claim.id} has changed since it was read"
         raise Conflict(message)
     taken, passed_on = (before.taken, before.passed_on) if before is not None else (0, 0)
