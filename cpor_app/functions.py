@@ -101,6 +101,10 @@ HTTP: Mapping[str, Mapping[str, str]] = {
         "get_insight_page": "GET insight/page",
         "recount_insight_now": "POST insight/recount",
     },
+    "register": {
+        "list_register": "GET register",
+        "list_register_changes": "GET register/changes",
+    },
     "me": {
         "get_me": "GET me",
     },

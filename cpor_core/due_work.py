@@ -90,6 +90,8 @@ FOLLOWS_CLAIM = frozenset({Kind.FOLLOW, Kind.ANNOUNCE})
 """All claims of a page that have such a row are followed together."""
 FOLLOWS = FOLLOWS_CLAIM | {Kind.FOLLOW_CUSTOMER, Kind.FOLLOW_PARTNER}
 """While a due row of these kinds is not done, the programme does not see all that was done since the row's act."""
+FOLLOWS_AHEAD = RETRIES_AFTER[-1] + timedelta(minutes=1)
+"""A due row of these kinds that is not done is due within this time. A row that was put off waits an hour."""
 ONE_A_RUN = frozenset({Kind.ERASE_PERSON})
 """One run of the timer does only one row of these kinds, because an erasure works for half a minute."""
 RETENTION: Mapping[Kind, timedelta] = {

@@ -216,6 +216,10 @@ class Call:
             resolution = "Send fewer or shorter fields." if line.takes_json else "Send it in several requests."
         return Refused("PayloadTooLarge", message, target="body", resolution=resolution)
 
+    def accepts(self, media_type: str) -> bool:
+        """Whether the caller's Accept has this media type. An answer in several media types is JSON without it."""
+        return media_type in self.headers.get("accept", "").lower()
+
     def require_type(self, *media_types: str) -> None:
         """Raise `UnsupportedMediaType` unless the body has one of *media_types*. An empty list accepts every type."""
         if media_types and self.media_type not in media_types:

@@ -1,7 +1,7 @@
 """The engagements, with the workloads and products that can be claimed, their kind of review and their older names."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -133,6 +133,11 @@ class Catalogue(Value):
         if found is None:
             raise KeyError(engagement_id)
         return found
+
+    @property
+    def item_names(self) -> Mapping[str, str]:
+        """The names of all workloads and products, by id."""
+        return {item.id: item.name for engagement in self.engagements for item in engagement.items}
 
     def filed_under(self, engagement_id: str) -> tuple[Engagement, str | None] | None:
         """

@@ -80,8 +80,12 @@ BUDGETS: Mapping[tuple[str, str], int] = {
     ("list_reviews", "10 drafts and 10 open claims in any state, of a tenant"): 2 + CUSTOMERS_NAME,
     ("list_reviews", "10 drafts and 10 open claims in any state, of a search"): 2 + 2 + CUSTOMERS_NAME,
     ("list_reviews", "10 open claims in any state, of a location"): 1 + 2 * 10 + CUSTOMERS_NAME,
+    ("list_register", "10 rows"): 16 + 16,
+    ("list_register", "10 rows that time can have changed"): 16 + 16 + 2 * 10,
+    ("list_register", "10 rows of one tenant"): 3 + LOCATION,
+    ("list_register_changes", "changes of 20 claims"): 16,
 }
-"""The most requests that decision 45 allows. A sweep asks each of its 16 shards once, also if nothing is due."""
+"""The most requests that decisions 45, 53 and 54 allow. A sweep asks its 16 shards once, also if nothing is due."""
 WHOLE_LIFE: Mapping[str, int] = {
     "requests to tables and queues, lived": 48,
     "requests to tables and queues, housekeeping": 27,
@@ -495,8 +499,21 @@ async def lists(c: Counter) -> None:
     await c.service.deliver()
     c.service.clock.advance(timedelta(days=8))
     answer = await c.ask("list_associations", "GET", "/associations", "10 associations", tenant=OTHER_PARTNER)
+    await register(c)
     ended = f"/customers/{CUSTOMER}/associations/{answer.json()['value'][0]['id']}/end"
     await c.ask("end_as_customer", "POST", ended, json={}, **ADMINISTRATOR)
+
+
+async def register(c: Counter) -> None:
+    """The register of ten associations and their changes, as in the cloud: only a sandbox follows the acts first."""
+    await c.service.programme("GET", "/register")
+    with patch("cpor_app.triggers.register.follow_now"):
+        await c.ask("list_register", "GET", "/register", "10 rows that time can have changed", **OPERATOR)
+        for _ in range(2):  # the windows that have ended are stored, and then followed
+            await c.tidy()
+        await c.ask("list_register", "GET", "/register", "10 rows", **OPERATOR)
+        await c.ask("list_register", "GET", f"/register?tenantId={CUSTOMER}", "10 rows of one tenant", **OPERATOR)
+        await c.ask("list_register_changes", "GET", "/register/changes", "changes of 20 claims", **OPERATOR)
 
 
 async def drawn(c: Counter) -> None:

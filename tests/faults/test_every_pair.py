@@ -60,6 +60,8 @@ SEVERAL_READS = {
     "list_reviews": "a key of the queue, its claim, then the slots",
     "export_claims": "one claim after the other",
     "count_claims": "one claim after the other",
+    "list_register": "the acts that it follows first, then the shards; completeTo says which acts are in",
+    "list_register_changes": "the acts that it follows first, then the shards",
 }
 """Reads of several things, which may be of different moments; an act reads again what it decides on."""
 

@@ -46,6 +46,8 @@ HTTP = {
     "get_engagement": ("GET", "engagements/{engagementId}"),
     "get_evidence": ("GET", "claims/{claimId}/evidence/{fileName}"),
     "get_health": ("GET", "health"),
+    "list_register": ("GET", "register"),
+    "list_register_changes": ("GET", "register/changes"),
     "get_insight": ("GET", "insight"),
     "get_insight_page": ("GET", "insight/page"),
     "get_openapi": ("GET", "openapi.json"),

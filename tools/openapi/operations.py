@@ -101,8 +101,13 @@ def _taken(line: Operation, kind: str, schemas: Models) -> MediaType:
     if line.method == "PATCH":
         schema = {**schemas.patch(schema), "type": "object"}
     if kind == JSON_LINES:
-        schema = {"type": "string", "description": "Each line is one JSON document.", "contentSchema": schema}
+        schema = _lines(schema)
     return MediaType.model_validate({"schema": schema, "example": example(line.name, kind)})
+
+
+def _lines(schema: Json) -> Json:
+    """Return the schema of a text whose lines have *schema*."""
+    return {"type": "string", "description": "Each line is one JSON document.", "contentSchema": schema}
 
 
 # --- the answers of an operation --------------------------------------------------------------------------------------
@@ -154,7 +159,9 @@ def _answer(
 ) -> Response:
     answer = line.answers[status]
     by_type: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {JSON: answer}
-    content = {kind: _media(model, schemas, refused) for kind, model in by_type.items()} if answer is not None else None
+    content = (
+        {kind: _media(kind, model, schemas, refused) for kind, model in by_type.items()} if answer is not None else None
+    )
     made = status in (HTTPStatus.CREATED, HTTPStatus.ACCEPTED) and line.roles is not None
     links = _links(line, lines) if made and (line.location or status == HTTPStatus.ACCEPTED) else None
     return Response(
@@ -165,10 +172,12 @@ def _answer(
     )
 
 
-def _media(model: Any, schemas: Models, refused: Sequence[str]) -> MediaType:
+def _media(kind: str, model: Any, schemas: Models, refused: Sequence[str]) -> MediaType:
     if model is bytes:
         return MediaType()
     schema = schemas.sent(model)
+    if kind == JSON_LINES:
+        schema = _lines(schema)
     if refused:
         schema = {"oneOf": [schema, _error(refused)]}
     return MediaType.model_validate({"schema": schema})
@@ -186,6 +195,10 @@ def _headers(line: Operation, status: int) -> Iterator[tuple[str, Reference]]:
         yield "Operation-Location", _reference("headers", "OperationLocation")
     if line.keyed and answer is not Verdict:
         yield "Repeatability-Result", _reference("headers", "RepeatabilityResult")
+    if line.paged and isinstance(answer, Mapping):
+        yield "Link", _reference("headers", "Link")
+        yield "Cpor-As-Of", _reference("headers", "AsOf")
+        yield "Cpor-Complete-To", _reference("headers", "CompleteTo")
     if isinstance(answer, Mapping) and set(answer.values()) == {bytes}:
         yield "Content-Disposition", _reference("headers", "ContentDisposition")
 

@@ -47,6 +47,7 @@ TAGS: Final = {
     "Customer": "The page behind a mailed link, as HTML or JSON, and the calls of the customer's administrator.",
     "Registry": "The partners, customers and closed days that the operator registers.",
     "Usage": "The usage figures that the operator feeds.",
+    "Register": "The programme's register, and the changes of all claims: docs/register.md.",
     "Insight": "Figures about all claims: docs/insight.md.",
     "Operations": "The operator's tools.",
     "Sandbox": "These calls exist only in the sandbox. Elsewhere they are 404.",
@@ -229,6 +230,15 @@ HEADERS: Final[Mapping[str, Json]] = {
         "required": True,
         "description": "What is wrong with the token, in the form of RFC 6750.",
         "schema": {"type": "string", "pattern": "^Bearer"},
+    },
+    "Link": {
+        "description": "`<…>; rel=next` (RFC 8288): the address of the next page. The last page has none.",
+        "schema": {"type": "string", "pattern": "; rel=next$"},
+    },
+    "AsOf": {"description": "`asOf` of a JSON answer.", "schema": {"type": "string", "format": "date-time"}},
+    "CompleteTo": {
+        "description": "`completeTo` of a JSON answer.",
+        "schema": {"type": "string", "format": "date-time"},
     },
     "ContentDisposition": {
         "required": True,

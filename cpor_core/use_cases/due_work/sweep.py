@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 
 from cpor_core.due_work import (
     FOLLOWS,
+    FOLLOWS_AHEAD,
     FOLLOWS_CLAIM,
     NOBODY_WAITS,
     ONE_A_RUN,
-    RETRIES_AFTER,
     SETTLED_AFTER,
     SHARDS,
     SOON,
@@ -45,8 +45,6 @@ LOOKED_AT_AGAIN = SETTLED_AFTER + timedelta(minutes=1)
 """A younger row without work, whose act is not stored, is looked at again after this time."""
 MOST_FOLLOWED = 500
 """The most rows of one kind that `follow_now` processes."""
-FOLLOWS_AHEAD = RETRIES_AFTER[-1] + timedelta(minutes=1)
-"""The due row of a claim that is not followed yet is due within this time. A row that was put off waits an hour."""
 MOST_READ = 1_000
 """The most rows of a shard that `follow_now` reads."""
 LATE = timedelta(minutes=2)
