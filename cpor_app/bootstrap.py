@@ -32,7 +32,6 @@ from cpor_app.adapters.storage.tables.exports import ExportsTable
 from cpor_app.adapters.storage.tables.failures import FailuresTable
 from cpor_app.adapters.storage.tables.idempotency import RequestsTable
 from cpor_app.adapters.storage.tables.indexes import IndexTable, PartnerClaimsTable
-from cpor_app.adapters.storage.tables.insight import InsightTable
 from cpor_app.adapters.storage.tables.mail_budget import MailBudgetRow
 from cpor_app.adapters.storage.tables.mails import MailsTable
 from cpor_app.adapters.storage.tables.programme import ProgrammeTable
@@ -164,7 +163,6 @@ def build(
         mail_budget=MailBudgetRow(rows, Limits(*settings.mail_limits), real_now=clock.real),
         queue_messages=StorageQueueMessages(queues),
         failures=FailuresTable(rows, queues),
-        insight=InsightTable(rows),
         programme=ProgrammeTable(rows),
         telemetry=telemetry,
         catalogue=catalogue,

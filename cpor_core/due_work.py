@@ -50,6 +50,10 @@ class Kind(StrEnum):
     """Follow all claims of a tenant, because the registered customer has changed."""
     FOLLOW_PARTNER = "followPartner"
     """Write the new name of a location into the register."""
+    FOLLOW_FIGURES = "followFigures"
+    """Follow the associations of a tenant, because figures were loaded."""
+    RECOUNT = "recount"
+    """Count claims of one shard again for insight, and compare the sums."""
     TRIM_PROGRAMME = "trimProgramme"
     """Delete the oldest changes of one of the programme's feeds."""
     REPLACE_WORDS = "replaceWords"
@@ -88,7 +92,7 @@ NOBODY_WAITS = frozenset({Kind.DELIVER, Kind.ERASE_PERSON, Kind.DELETE_MESSAGE_I
 """These kinds can be late without an alert, like deletions. A partner's server can be down. Erasures are long."""
 FOLLOWS_CLAIM = frozenset({Kind.FOLLOW, Kind.ANNOUNCE})
 """All claims of a page that have such a row are followed together."""
-FOLLOWS = FOLLOWS_CLAIM | {Kind.FOLLOW_CUSTOMER, Kind.FOLLOW_PARTNER}
+FOLLOWS = FOLLOWS_CLAIM | {Kind.FOLLOW_CUSTOMER, Kind.FOLLOW_PARTNER, Kind.FOLLOW_FIGURES}
 """While a due row of these kinds is not done, the programme does not see all that was done since the row's act."""
 FOLLOWS_AHEAD = RETRIES_AFTER[-1] + timedelta(minutes=1)
 """A due row of these kinds that is not done is due within this time. A row that was put off waits an hour."""

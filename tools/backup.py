@@ -45,8 +45,8 @@ Some rows are written after a claim: deliveries, changes and pages of batches. T
 copy never has such a row without its claim. Other rows are written before a claim: due rows, keys in lists and entries
 of the registry. They are copied after the claims, so the copy never has a claim without them. Receipts come last.
 """
-LEFT_OUT = frozenset({"insight", "programme"})
-"""The tables that are not copied. The service derives them from the other tables, `programme` after a rebuild."""
+LEFT_OUT = frozenset({"programme"})
+"""The tables that are not copied. The service derives `programme` from the other tables after a rebuild."""
 WHOLE = frozenset({"webhooks", "changes", "batches", "claims"})
 """Tables in which a transaction writes several rows of a partition. The copy must not have half a transaction."""
 ROWS_A_BLOCK = 5_000

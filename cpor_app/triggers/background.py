@@ -1,4 +1,4 @@
-"""The functions of queues and timers. They do due work, count for insight and record failed messages."""
+"""The functions of queues and timers. They do due work and record failed messages."""
 
 import json
 import logging
@@ -32,7 +32,6 @@ from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.due_work.process_claim import process_for_customer, process_for_partner
 from cpor_core.use_cases.due_work.sweep import Swept, process_page, sweep
 from cpor_core.use_cases.feed.deliveries import deliver_webhooks
-from cpor_core.use_cases.insight.recount import recount
 
 ProcessPage = Callable[[Ports, str, int, datetime], Awaitable[None]]
 """Processes one page of a batch or of an export."""
@@ -219,18 +218,17 @@ def _log_age(swept: Swept, now: datetime) -> None:
 
 async def recount_insight(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host binds it by its name
     """
-    Count all claims for the programme, each hour or on request. The next run continues an unfinished count.
+    Record the messages in the poison queues that no other function gets, and count the overdue reviews for an alert.
 
-    First the function records the messages in the poison queues that no other function gets.
+    Its name is from a release in which it counted all claims for the programme.
     """
     try:
         services = await ready()
         await _record_unreadable()
         now = await services.ports.now()
         log.info("reviews: %d overdue", await overdue(services.ports, now))
-        await recount(services.ports, now)
     except (Retryable, Conflict) as fault:
-        log.warning("insight: %s, the next run goes on", type(fault).__name__)
+        log.warning("poison queues and reviews: %s, the next run goes on", type(fault).__name__)
 
 
 def _read(body: bytes) -> Any:

@@ -1,57 +1,89 @@
 """The programme's calls about figures of all claims: as JSON or CSV, as a page with charts, and a new count."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
+from typing import Any, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from cpor_app.http.request import Call
 from cpor_app.http.route_table import JSON, OPERATOR, PROGRAMME_AND_READER, Answer
 from cpor_app.http.server import operation
 from cpor_core.model.base import Instant, LateModel, Value
-from cpor_core.model.insight import Figures, Grouping, Insight, Step
+from cpor_core.model.caller import Role
+from cpor_core.model.insight import (
+    CoverageInsight,
+    FunnelInsight,
+    Grouping,
+    ImpactInsight,
+    Insight,
+    Measure,
+    ReasonsInsight,
+)
+from cpor_core.rules.insight import Group, groupings, one_group
 from cpor_core.rules.spreadsheet import spreadsheet
-from cpor_core.use_cases.insight import recount
+from cpor_core.use_cases.due_work.sweep import follow_now
+from cpor_core.use_cases.insight import answers
+from cpor_core.use_cases.programme import recount
 
 CSV, HTML = "text/csv", "text/html"
 
 
-class GroupBy(LateModel):
-    """The grouping of the figures."""
+class Asked(LateModel):
+    """The figures that are asked for, and their grouping."""
 
+    measure: Measure = Field(default=Measure.CLAIMS, description="What the figures are about.")
     group_by: Grouping = Field(default=Grouping.ENGAGEMENT, description="What the claims are grouped by.")
 
     model_config = ConfigDict(alias_generator=to_camel)
 
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        known = groupings(self.measure)
+        if self.group_by not in known:
+            raise ValueError(f"`groupBy` must be {', '.join(known[:-1])} or {known[-1]} for {self.measure}")
+        return self
+
 
 class RecountAsked(Value):
-    """The time of the count that is shown until the new count has ended."""
+    """Each act that arrived before this instant is counted in the figures that are shown now."""
 
-    as_of: Instant | None
+    as_of: Instant
 
 
 @operation(
     summary="Figures about claims and associations",
     tag="Insight",
     roles=PROGRAMME_AND_READER,
-    query=GroupBy,
-    answers={200: {JSON: Insight, CSV: bytes}},
+    query=Asked,
+    answers={
+        200: {JSON: (Insight, ImpactInsight, CoverageInsight, ReasonsInsight, FunnelInsight), CSV: bytes},
+    },
 )
 async def get_insight(call: Call) -> Answer:
     """
-    The figures are from the last full count, at `asOf`. Before the first count `asOf` is null. The service counts each
-    hour.
+    Each act that arrived before `asOf` is counted. With `Accept: text/csv` the answer is a table.
 
-    With `Accept: text/csv` the answer is a table. Half of the claims took at most `medianHours`, and 90 of 100 took at
-    most `p90Hours`. If you group by workload or product, a claim counts once for each of its workloads or products.
+    `measure` says what is counted:
+
+    - `claims`: states, shares, and how long each step takes. Half of the claims took at most the median, and 90 of 100
+      took at most `p90`.
+    - `impact`: active users of associated items before the association and now.
+    - `coverage`: the items that can be claimed, and how many have a holder. It can be grouped by engagement, workload
+      or country.
+    - `reasons`: why claims were rejected or declined, and why associations ended.
+    - `funnel`: how many claims have reached each stage.
+
+    If you group by workload or product, a claim counts once for each of its workloads or products. Impact and coverage
+    of groups under five tenants are shown only to operators.
     """
-    wanted = call.query(GroupBy).group_by
-    if call.services.settings.sandbox:
-        found = next(one for one in await _counted(call) if one.group_by is wanted)
-    else:
-        found = await recount.read_one(call.ports, wanted)
+    asked = call.query(Asked)
+    sums = await _sums(call, [asked.group_by])
+    found = sums.answer(asked.measure, asked.group_by, shows_small=_shows_small(call))
     if CSV in call.headers.get("accept", "").lower():
-        return Answer(200, spreadsheet(COLUMNS, map(_cells, found.value)), CSV)
+        empty = one_group(asked.measure, Group("", "", {}), sums.now)
+        rows = ([cell for _, cell in _cells(one)] for one in found.value)
+        return Answer(200, spreadsheet((name for name, _ in _cells(empty)), rows), CSV)
     return Answer(200, found)
 
 
@@ -62,9 +94,11 @@ async def get_insight(call: Call) -> Answer:
     answers={200: {HTML: str}},
 )
 async def get_insight_page(call: Call) -> Answer:
-    """Each grouping shows its 20 largest groups. The page has no script and loads nothing from other hosts."""
+    """Each chart shows the 12 largest groups. The page has no script and loads nothing from other hosts."""
     policy = {"Content-Security-Policy": call.services.pages.csp()}
-    return Answer(200, call.services.pages.insight(await _counted(call)).encode(), HTML, policy)
+    sums = await _sums(call, list(Grouping))
+    page = call.services.pages.insight(sums, shows_small=_shows_small(call))
+    return Answer(200, page.encode(), HTML, policy)
 
 
 @operation(
@@ -74,28 +108,41 @@ async def get_insight_page(call: Call) -> Answer:
     answers={202: RecountAsked},
 )
 async def recount_insight_now(call: Call) -> Answer:
-    """The count begins within five minutes. Until the count has ended, the figures of the last count are shown."""
+    """Every claim is counted again from its history, beside all acts. Until then the figures go on to be shown."""
     call.verify_no_fields()
-    asked = RecountAsked(as_of=await recount.ask(call.ports))
+    now = await call.now()
+    await recount.ask(call.ports, now)
+    asked = RecountAsked(as_of=await answers.as_of(call.ports, now))
     return Answer(202, asked, headers={"Operation-Location": call.url("insight")})
 
 
-async def _counted(call: Call) -> Sequence[Insight]:
-    """Return every grouping. In the sandbox the claims are counted now, because its time is moved (decision 50)."""
+async def _sums(call: Call, wanted: Collection[Grouping]) -> answers.Sums:
+    """Return the sums. In the sandbox the follower takes in all acts first, because its time is moved."""
+    now = await call.now()
     if call.services.settings.sandbox:
-        return await recount.count_now(call.ports, await call.now())
-    return await recount.read(call.ports)
+        await follow_now(call.ports, now)
+    return await answers.read(call.ports, wanted, now)
 
 
-PLAIN = tuple(field.alias or name for name, field in Figures.model_fields.items() if name != "steps")
-COLUMNS = (*PLAIN, *(f"{step}{what}" for step in Step for what in ("Count", "MedianHours", "P90Hours")))
+def _shows_small(call: Call) -> bool:
+    return Role.PROGRAM_OPERATOR in call.roles
 
 
-def _cells(one: Figures) -> Iterator[str]:
-    said = one.model_dump(mode="json", by_alias=True)
-    yield from (_cell(said[name]) for name in PLAIN)
-    for time in one.steps:
-        yield from (str(time.count), _cell(time.median_hours), _cell(time.p90_hours))
+def _cells(row: BaseModel) -> Iterator[tuple[str, str]]:
+    """Yield the columns of a row of a table, with their cells. A nested figure gets a name of both names."""
+    for name, value in row.model_dump(mode="json", by_alias=True).items():
+        if isinstance(value, dict):
+            yield from _nested(name, value)
+        elif isinstance(value, list):
+            for one in value:
+                (_, which), *figures = one.items()
+                yield from _nested(which, dict(figures))
+        else:
+            yield name, _cell(value)
+
+
+def _nested(prefix: str, figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    return ((f"{prefix}{name[0].upper()}{name[1:]}", _cell(value)) for name, value in figures.items())
 
 
 def _cell(value: object) -> str:

@@ -81,10 +81,11 @@ async def load_usage(call: Call) -> Answer:
     """
     body = call.bytes()
     feed = call.query(UsageFeed)
-    as_of: date = feed.as_of or (await call.now()).date()
+    now = await call.now()
+    as_of: date = feed.as_of or now.date()
     if feed.format is FeedFormat.JSONL:
         call.require_type(JSON_LINES)
-        return Answer(200, await figures.load_lines(call.ports, BytesIO(body), feed.tenant_id, as_of))
+        return Answer(200, await figures.load_lines(call.ports, BytesIO(body), feed.tenant_id, as_of, now))
     in_csv = feed.format is FeedFormat.SERVICE_USER_COUNTS
     call.require_type(CSV if in_csv else JSON)
     if feed.tenant_id is None:
@@ -96,7 +97,7 @@ async def load_usage(call: Call) -> Answer:
             details=(Detail("FieldRequired", "tenantId is needed.", "tenantId", "Send it."),),
         )
     content = body if in_csv else read(GraphList, body.removeprefix(BOM_UTF8)).value
-    return Answer(200, await figures.load_graph_report(call.ports, feed.format, feed.tenant_id, as_of, content))
+    return Answer(200, await figures.load_graph_report(call.ports, feed.format, feed.tenant_id, as_of, content, now))
 
 
 @operation(

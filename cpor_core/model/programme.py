@@ -5,6 +5,7 @@ from pydantic import Field
 from cpor_core.model.base import Guid, Instant, Value
 from cpor_core.model.change import Change
 from cpor_core.model.claim import Reason, Status
+from cpor_core.model.tally import ClaimTally
 
 
 class RegisterRow(Value):
@@ -63,6 +64,8 @@ class FollowedClaim(Value):
     rows: tuple[RegisterRow, ...] = ()
     competitors: tuple[str, ...] = ()
     """Which claims the feed has named as competitors of this claim. A competitor is named again after a dispute."""
+    tally: ClaimTally | None = None
+    """What the claim adds to the sums of insight. None before it was counted."""
 
 
 class ProgrammeChange(Change):

@@ -17,7 +17,6 @@ from cpor_core.ports.due_work import DueRows, Failures, QueueMessages, Telemetry
 from cpor_core.ports.exports import Exports
 from cpor_core.ports.feed import Changes, Receivers, Webhooks
 from cpor_core.ports.idempotency import Requests
-from cpor_core.ports.insight import InsightStore
 from cpor_core.ports.notices import Composer, MailBudget, Mails
 from cpor_core.ports.privacy import Erasures
 from cpor_core.ports.programme import Programme
@@ -63,7 +62,6 @@ class Ports:
     mail_budget: MailBudget
     queue_messages: QueueMessages
     failures: Failures
-    insight: InsightStore
     programme: Programme
     telemetry: Telemetry
     catalogue: Catalogue

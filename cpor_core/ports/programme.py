@@ -1,11 +1,14 @@
 """The port for what the programme sees of all claims. Only the follower writes it (decision 75)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from cpor_core.model.insight import Grouping
 from cpor_core.model.programme import FollowedClaim, ProgrammeChange, RegisterRow
+from cpor_core.model.tally import Counts, Tally
+from cpor_core.rules.tally import joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,10 @@ class Followed:
     """Rows that are no longer in the register."""
     partners: dict[str, str] = field(default_factory=dict)
     """The names of locations that are new in the shard, or have a new name."""
+    customers: dict[str, Tally] = field(default_factory=dict)
+    """What registered customers add to the sums, by tenant id."""
+    moves: dict[str, Counts] = field(default_factory=dict)
+    """By how much the sums of insight move, by group."""
 
     def __len__(self) -> int:
         """Return the number of rows that are written or deleted, without the head of the shard."""
@@ -46,6 +53,8 @@ class Followed:
             + len(self.rows)
             + len(self.gone)
             + len(self.partners)
+            + len(self.customers)
+            + len(self.moves)
         )
 
     def add(self, other: "Followed") -> None:
@@ -57,6 +66,17 @@ class Followed:
         self.rows += other.rows
         self.gone += other.gone
         self.partners |= other.partners
+        self.customers |= other.customers
+        self.moves = joined([self.moves, other.moves])
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSums:
+    """The sums of insight in one shard."""
+
+    groups: Mapping[str, Counts]
+    partners: Mapping[str, str]
+    """The names of locations. Empty if groups by partner were not asked for."""
 
 
 class RegisterRange(NamedTuple):
@@ -83,7 +103,14 @@ class Programme(Protocol):
         """Return a claim as it was followed, in one request."""
 
     async def partner_name(self, shard: int, partner_id: str) -> str | None:
-        """Return the name of a location as the shard knows it, in one request. None if the shard has no such claim."""
+        """
+        Return the name of a location as the shard knows it. None if the shard has no such claim.
+
+        Like the head, the name is usually known without a request. If it is too old, `write` raises `Conflict`.
+        """
+
+    async def customer(self, shard: int, tenant_id: str) -> Tally | None:
+        """Return what a customer has added to the sums, in one request. None for nothing."""
 
     async def write(self, shard: int, head: ShardHead, followed: Followed) -> ShardHead:
         """
@@ -121,4 +148,25 @@ class Programme(Protocol):
         Return up to *limit* pairs of position and claim id after the position *after*, the newest claim first.
 
         Makes one request for each shard. A deleted claim can still be in the list.
+        """
+
+    async def sums(self, shard: int, groupings: Collection[Grouping]) -> ShardSums:
+        """
+        Return the sums of these groupings and of all claims, in one request.
+
+        Groups by partner take a second request, and another one for each thousand locations.
+        """
+
+    async def followed(self, shard: int, *, after: str, limit: int) -> Sequence[FollowedClaim]:
+        """Return up to *limit* claims of a shard after the claim id *after*, in one request."""
+
+    async def tallies(self, shard: int) -> Mapping[str, Counts]:
+        """Return the sums of all stored tallies of a shard. Makes one request for each thousand claims or customers."""
+
+    async def replace_sums(self, shard: int, head: ShardHead, sums: Mapping[str, Counts]) -> int:
+        """
+        Replace the sums of a shard. Returns the number of groups that have changed.
+
+        Makes two requests, and one for each 90 changed groups. Raises `Conflict` if another pass has written to the
+        shard since *head* was read.
         """

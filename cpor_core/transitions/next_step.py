@@ -1,14 +1,15 @@
 """The next step of a claim: who must act, what to do, and until when. Each claim shows it as `nextStep`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
 
 from cpor_core.model.base import Instant, Value
 from cpor_core.model.claim import NOT_DISPUTABLE, Claim, Status
+from cpor_core.model.slot import Slot
 from cpor_core.rules.terms import Terms
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 
 
 class Owner(StrEnum):
@@ -73,25 +74,51 @@ def next_step(case: Case, terms: Terms) -> NextStep:
             assert_never(claim.status)
 
 
+def stored_review_due(case: StoredCase, terms: Terms) -> datetime | None:
+    """Return until when the reviewer should act, by the stored rows alone. None if no reviewer has the claim."""
+    match case.claim.status:
+        case Status.SUBMITTED:
+            return _review_due(case.claim, _stored_slots(case), terms.start_review_by)
+        case Status.UNDER_REVIEW | Status.DISPUTED:
+            return _review_due(case.claim, _stored_slots(case), terms.decide_by)
+        case _:
+            return None
+
+
 def _reviewed_by(case: Case, limit: Callable[[datetime], datetime]) -> datetime | None:
+    return _review_due(case.claim, _slots(case), limit)
+
+
+def _review_due(claim: Claim, slots: Sequence[Slot], limit: Callable[[datetime], datetime]) -> datetime | None:
     """
     Return until when the reviewer should act. None while another claim awaits the customer for one of the items.
 
     The reviewer cannot approve the claim while another claim awaits the customer. So the reviewer gets new time when
     the item is free (decision 11).
     """
-    if stands_still(case):
+    if _is_awaited(claim, slots):
         return None
-    claim = case.claim
-    instants = [case.slots[item.key].at(case.now).free_since for item in claim.items if item.key in case.slots]
+    instants = [slot.free_since for slot in slots]
     free_since = max((at for at in instants if at is not None), default=claim.status_since)
     return limit(free_since) if free_since > claim.status_since else claim.due
 
 
 def stands_still(case: Case) -> bool:
     """Whether another claim awaits the customer for one of the items."""
-    awaiting = [case.slots[item.key].at(case.now).awaiting for item in case.claim.items if item.key in case.slots]
-    return any(party is not None and party.claim != case.claim.id for party in awaiting)
+    return _is_awaited(case.claim, _slots(case))
+
+
+def _is_awaited(claim: Claim, slots: Sequence[Slot]) -> bool:
+    return any(slot.awaiting is not None and slot.awaiting.claim != claim.id for slot in slots)
+
+
+def _stored_slots(case: Case | StoredCase) -> Sequence[Slot]:
+    return [case.slots[item.key] for item in case.claim.items if item.key in case.slots]
+
+
+def _slots(case: Case) -> Sequence[Slot]:
+    """Return the slots of the claim's items at the case's instant."""
+    return [slot.at(case.now) for slot in _stored_slots(case)]
 
 
 def _while_awaiting(claim: Claim) -> NextStep:

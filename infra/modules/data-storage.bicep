@@ -37,7 +37,6 @@ var tableNames = [
   'webhooks'
   'batches'
   'failures'
-  'insight'
   'settings'
 ]
 

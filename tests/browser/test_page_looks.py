@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
@@ -25,10 +26,10 @@ from cpor_app.adapters.texts.facts import (
 from cpor_app.adapters.texts.insight_page import insight_page
 from cpor_app.adapters.texts.texts import Texts
 from cpor_core.model.claim import MailKind, SkippedDay, Status
-from cpor_core.model.insight import Grouping, Insight, Step
+from cpor_core.model.insight import Grouping, Stage, Step
 from cpor_core.model.usage import Receipt
-from cpor_core.rules.insight import Counted, Group, Tally, figures, in_order
 from cpor_core.use_cases.claims.customer_acts import CustomerAct
+from cpor_core.use_cases.insight.answers import Sums
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -228,24 +229,8 @@ def test_the_pages_that_refuse_are_accessible_too(site: Site, texts: Texts, visi
 
 
 def test_the_page_of_all_claims_is_accessible_and_keeps_its_policy(site: Site, texts: Texts, visit: Visit) -> None:
-    """Its charts have names, its tables can be reached and read, and what a partner calls itself is only text."""
-    counted = Counted()
-    for number in range(30):
-        tally = Tally(claims=number, associations=1, told=3, declined=1, minutes={step: {90: 1} for step in Step})
-        counted.total.add(tally)
-        for grouping in Grouping:
-            key = list(Status)[number % 12].value if grouping is Grouping.STATUS else f"key-{number}"
-            counted.groups[grouping][key] = Group(f"<script>alert({number})</script> & Söhne, Consulting", tally)
-    insights = [
-        Insight(
-            as_of=datetime(2026, 11, 20, 13, tzinfo=UTC),
-            group_by=grouping,
-            total=figures("", "", counted.total),
-            value=tuple(in_order(grouping, counted)),
-        )
-        for grouping in Grouping
-    ]
-    site.pages["/page"] = insight_page(texts, insights)
+    """Its charts have whole titles, its tables can be read, and the names that partners choose are only text."""
+    site.pages["/page"] = insight_page(texts, partial(_many_groups().answer, shows_small=True))
 
     visit.page.goto(f"{site.url}/page")
 
@@ -253,7 +238,42 @@ def test_the_page_of_all_claims_is_accessible_and_keeps_its_policy(site: Site, t
     assert visit.complaints == []
     assert visit.requests == [f"{site.url}/page"]
     assert not visit.overflows()
-    assert visit.page.locator("svg").count() == 12
+    assert visit.page.locator("h3").count() == 2 + 4 + 3 + 3 + 6
+    assert visit.page.locator("script").count() == 0
+
+
+def _many_groups() -> Sums:
+    """Return sums with 30 groups of each grouping, and with names that nobody should choose."""
+    counts = {
+        "claims": 40,
+        "associations": 9,
+        "told": 30,
+        "declined": 3,
+        "counted": 8,
+        "baseline": 100,
+        "now": 90,
+        "claimable": 50,
+        "held": 20,
+        "customers": 7,
+        "decline|none": 3,
+        "rejection|lostArbitration": 2,
+        "end|superseded": 1,
+        **{f"reached|{stage}": 40 for stage in Stage},
+        **{f"took|{step}|90": 5 for step in Step},
+    }
+    keys = {grouping: [f"key-{number}" for number in range(30)] for grouping in Grouping} | {
+        Grouping.STATUS: [status.value for status in Status if status is not Status.DELETED],
+        Grouping.MONTH: [f"2025-{month:02d}" for month in range(1, 13)] + ["2026-01"],
+        Grouping.COUNTRY: ["FR", "CZ", "unknown"],
+    }
+    groups = {f"{grouping}|{key}": counts for grouping, of_grouping in keys.items() for key in of_grouping}
+    names = {
+        (grouping, key): f"<script>alert({key!r})</script> & Söhne, Consulting und Schulungen für den Mittelstand"
+        for grouping, of_grouping in keys.items()
+        for key in of_grouping
+    }
+    instant = datetime(2026, 11, 20, 13, tzinfo=UTC)
+    return Sums({"total": counts, **groups}, names, instant, instant)
 
 
 @pytest.mark.parametrize("kind", [MailKind.NOTICE, MailKind.CLOSING])

@@ -33,6 +33,8 @@ STORED = {
     "follow-anew": (Kind.FOLLOW, "anew", None),
     "followCustomer": (Kind.FOLLOW_CUSTOMER, "", None),
     "followPartner": (Kind.FOLLOW_PARTNER, "", None),
+    "followFigures": (Kind.FOLLOW_FIGURES, "", None),
+    "recount": (Kind.RECOUNT, "", None),
     "trimProgramme": (Kind.TRIM_PROGRAMME, "", None),
     "trimChanges": (Kind.TRIM_CHANGES, "", None),
     "deliver": (Kind.DELIVER, "", None),

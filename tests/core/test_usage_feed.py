@@ -57,7 +57,7 @@ def line(**given: Any) -> bytes:
 
 async def load(core: Core, *lines: bytes, tenant: str | None = TENANT, as_of: date = TODAY) -> Loaded:
     """Load a feed."""
-    return await load_lines(core.ports, lines, tenant, as_of)
+    return await load_lines(core.ports, lines, tenant, as_of, await core.now())
 
 
 async def kept(core: Core, month: str = "2026-11", item: str = "teams") -> tuple[int | None, int | None, int | None]:
@@ -254,7 +254,7 @@ async def test_a_long_feed_does_not_block_other_requests(core: Core, monkeypatch
         assert len(turns) > 3
 
     task = asyncio.create_task(other())
-    await load_lines(core.ports, lines(), TENANT, TODAY)
+    await load_lines(core.ports, lines(), TENANT, TODAY, await core.now())
     await task
 
 
@@ -292,7 +292,7 @@ async def graph(
     core: Core, kind: FeedFormat, *rows: JsonValue, tenant: str = TENANT, text: bytes | None = None
 ) -> Loaded:
     """Load a report of Microsoft Graph."""
-    return await load_graph_report(core.ports, kind, tenant, TODAY, rows if text is None else text)
+    return await load_graph_report(core.ports, kind, tenant, TODAY, rows if text is None else text, await core.now())
 
 
 async def test_graphs_reports_become_figures(core: Core) -> None:

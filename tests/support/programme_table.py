@@ -10,8 +10,10 @@ from cpor_app.adapters.storage.tables import unpacked
 from cpor_core.model.claim import Claim, Status
 from cpor_core.model.programme import FollowedClaim, RegisterRow
 from cpor_core.model.slot import Slot
+from cpor_core.model.tally import Tally
 from cpor_core.model.webhook import COMPETING
 from cpor_core.rules.identifiers import shard_of
+from cpor_core.rules.tally import moved
 from cpor_core.transitions.claim_case import StoredCase
 from cpor_core.transitions.register_rows import register_rows
 
@@ -30,6 +32,10 @@ class Programme:
     """The numbers of the changes, by shard."""
     heads: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     listed: set[str] = field(default_factory=set)
+    sums: dict[str, dict[str, Mapping[str, int]]] = field(default_factory=dict)
+    """The sums of insight, by shard and group."""
+    tallies: dict[str, list[tuple[None, Tally | None]]] = field(default_factory=dict)
+    """What claims and customers add to the sums, by shard."""
 
     def take(self, shard: str, key: str, row: Row) -> None:
         """Add a row of the table."""
@@ -38,6 +44,14 @@ class Programme:
         match kind:
             case "claim":
                 self.followed[rest] = FollowedClaim.model_validate_json(document)
+                self.tallies.setdefault(shard, []).append((None, self.followed[rest].tally))
+            case "customer":
+                self.tallies.setdefault(shard, []).append((None, Tally.model_validate_json(document)))
+            case "sum" if "counts" in row.values:
+                self.sums.setdefault(shard, {})[f"partner|{rest}"] = json.loads(unpacked(row.values["counts"]))
+            case "a" if rest.startswith("sums|"):
+                group = rest.removeprefix("sums|")
+                self.sums.setdefault(shard, {})[group] = json.loads(unpacked(row.values["counts"]))
             case "row":
                 self.register.append((shard, RegisterRow.model_validate_json(document)))
             case "made":
@@ -69,6 +83,9 @@ def faults_of_programme(rows: Rows) -> Iterator[str]:
     found = [(shard, _nameless(row)) for shard, row in seen.register]
     if sorted(found, key=repr) != sorted(wanted, key=repr):
         yield f"the register has {found}, and the claims have {wanted}"
+    for shard in seen.sums.keys() | seen.tallies.keys():
+        if seen.sums.get(shard, {}) != moved(seen.tallies.get(shard, [])):
+            yield f"the sums of shard {shard} are {seen.sums.get(shard)}, and its tallies {seen.tallies.get(shard)}"
 
 
 def _nameless(row: RegisterRow) -> RegisterRow:
@@ -86,6 +103,8 @@ def _faults_of_claim(rows: Rows, stored: StoredCase, followed: FollowedClaim, in
         yield f"{claim.id}: the feed has {in_feed}, and the history has {history}"
     if (followed.taken, followed.passed_on) != (len(history), len(history)):
         yield f"{claim.id} was followed up to {followed!r}, and has {len(history)} entries"
+    if followed.tally is None or followed.tally.life.entries != len(history):
+        yield f"{claim.id} has {len(history)} entries, and counted was {followed.tally}"
     if in_feed.count(COMPETING) != len(followed.competitors):
         yield f"{claim.id}: the feed has {in_feed}, and its competitors are {followed.competitors}"
     wanted = register_rows(

@@ -1,7 +1,7 @@
 """Makes the JSON schemas of all bodies and answers, from the models with which the service reads and writes them."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from openapi_pydantic import Parameter
@@ -177,14 +177,11 @@ def has_a_form(model: Any) -> bool:
 
 
 def _models(answer: Any) -> Iterator[Any]:
-    match answer:
-        case tuple():
-            parts: Iterable[Any] = answer
-        case Mapping():
-            parts = answer.values()
-        case _:
-            parts = (answer,)
-    yield from (part for part in parts if has_a_form(part))
+    if isinstance(answer, tuple | Mapping):
+        for part in answer.values() if isinstance(answer, Mapping) else answer:
+            yield from _models(part)
+    elif has_a_form(answer):
+        yield answer
 
 
 def _tidied(schema: Json) -> Json:

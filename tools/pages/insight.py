@@ -1,7 +1,7 @@
 """Makes the table of steps that insight measures."""
 
 from cpor_core.model.history import Act
-from cpor_core.rules.insight import STEPS
+from cpor_core.rules.tally import STEPS
 from tools.pages.markdown import code, table
 
 

@@ -1,8 +1,9 @@
-"""Writes the customer's page of one request, in HTML and JSON, and the programme's page of counts."""
+"""Writes the customer's page of one request, in HTML and JSON, and the programme's page of figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from pydantic import JsonValue
 
@@ -21,11 +22,11 @@ from cpor_app.adapters.texts.insight_page import insight_page
 from cpor_app.adapters.texts.texts import Texts
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.claim import Claim, Item, Status
-from cpor_core.model.insight import Insight
 from cpor_core.model.usage import Receipt
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import is_given_away
 from cpor_core.use_cases.claims.customer_acts import CustomerAct, Opened, possible_acts
+from cpor_core.use_cases.insight.answers import Sums
 from cpor_core.use_cases.usage.receipts import SHOWN
 from cpor_core.views import associated_items, association_view, no_view, window_view
 
@@ -105,9 +106,9 @@ class Pages:
         language = self._texts.negotiate(chosen, customers, accepted)
         return self._texts.message_page(language, kind, message)
 
-    def insight(self, insights: Sequence[Insight]) -> str:
-        """Return the programme's page of counts."""
-        return insight_page(self._texts, insights)
+    def insight(self, sums: Sums, *, shows_small: bool) -> str:
+        """Return the programme's page of figures."""
+        return insight_page(self._texts, partial(sums.answer, shows_small=shows_small))
 
     def page(
         self,

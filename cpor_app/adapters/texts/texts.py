@@ -192,10 +192,23 @@ class Texts:
         local = self._local(language, facts.time_zone, facts.country)
         return self._render("message_page/page.html", language, local, kind=kind.value, facts=facts)
 
-    def insight_page(self, charts: Mapping[str, object]) -> str:
-        """Write the programme's page of counts, in English, the programme's working language."""
+    def insight_page(self, figures: Mapping[str, object]) -> str:
+        """Write the programme's page of figures, in English, the programme's working language."""
         local = self._local(SOURCE_LANGUAGE, "UTC")
-        return self._render("insight_page/page.html", SOURCE_LANGUAGE, local, **charts)
+        return self._render("insight_page/page.html", SOURCE_LANGUAGE, local, **figures)
+
+    def number(self, number: int) -> str:
+        """Return a whole number as a page in English shows it."""
+        return self._local(SOURCE_LANGUAGE, "UTC").number(number)
+
+    def month(self, month: str) -> str:
+        """Return a month (`YYYY-MM`) in English words."""
+        return self._local(SOURCE_LANGUAGE, "UTC").months([month])
+
+    def country(self, code: str) -> str | None:
+        """Return the English name of a country. None for a code that is not known."""
+        name: str | None = self._locale(SOURCE_LANGUAGE).territories.get(code)
+        return name
 
     def csp(self) -> str:
         """Return the Content-Security-Policy of all pages. It allows only our style sheet, and forms to this host."""

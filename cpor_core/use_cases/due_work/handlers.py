@@ -13,7 +13,7 @@ from cpor_core.use_cases.due_work import delete_expired
 from cpor_core.use_cases.due_work.process_claim import DueClaim
 from cpor_core.use_cases.feed import changes, deliveries
 from cpor_core.use_cases.privacy import erase_person
-from cpor_core.use_cases.programme import registry
+from cpor_core.use_cases.programme import recount, registry
 from cpor_core.use_cases.programme.follow import Wanted, follow, trim
 from cpor_core.use_cases.register import untold
 from cpor_core.use_cases.together import together
@@ -34,9 +34,8 @@ async def follow_claims(ports: Ports, to_follow: Sequence[tuple[DueClaim, Sequen
     """Follow claims of one shard together. A row with a label asks to derive everything again."""
     loaded = await together(claim.load() for claim, _ in to_follow)
     known = {claim.id: stored for (claim, _), stored in zip(to_follow, loaded, strict=True)}
-    await follow(
-        ports, [Wanted(claim.id, anew=any(row.label for row in rows)) for claim, rows in to_follow], now, known
-    )
+    wanted = [Wanted(claim.id, max(row.label for row in rows)) for claim, rows in to_follow]
+    await follow(ports, wanted, now, known)
 
 
 async def _follow(ports: Ports, row: DueRow, now: datetime, claim: DueClaim) -> Outcome:
@@ -57,6 +56,16 @@ async def _replace_words(ports: Ports, row: DueRow, _now: datetime, claim: DueCl
 async def _follow_customer(ports: Ports, row: DueRow, now: datetime, subject: DueClaim) -> Outcome:
     subject.version = await registry.follow_customer(ports, row, now)
     return Outcome()
+
+
+async def _follow_figures(ports: Ports, row: DueRow, now: datetime, _: DueClaim) -> Outcome:
+    await registry.follow_figures(ports, row.subject, now)
+    return Outcome()
+
+
+async def _recount(ports: Ports, row: DueRow, now: datetime, _: DueClaim) -> Outcome:
+    await recount.recount_page(ports, row, now)
+    return Outcome(row_stays=True)
 
 
 async def _follow_partner(ports: Ports, row: DueRow, now: datetime, subject: DueClaim) -> Outcome:
@@ -120,6 +129,8 @@ HANDLERS: Mapping[Kind, Handler] = {
     Kind.ANNOUNCE: _follow,
     Kind.FOLLOW_CUSTOMER: _follow_customer,
     Kind.FOLLOW_PARTNER: _follow_partner,
+    Kind.FOLLOW_FIGURES: _follow_figures,
+    Kind.RECOUNT: _recount,
     Kind.TRIM_PROGRAMME: _trim_programme,
     Kind.REPLACE_WORDS: _replace_words,
     Kind.TRIM_CHANGES: _trim_changes,

@@ -37,6 +37,7 @@ from cpor_core.use_cases.idempotency import record_expiry, reply_expiry
 from cpor_core.use_cases.mail_message_ids import message_id_expiries, message_id_expiry
 from cpor_core.use_cases.programme import follow
 from cpor_core.use_cases.programme.follow import follow_anew_row
+from cpor_core.use_cases.programme.registry import count_customer
 from cpor_core.use_cases.together import together
 
 ROWS_AT_ONCE = 90
@@ -78,6 +79,7 @@ async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
         await ports.partners.replace(partner_id, words_stored(texts_of_partner(partner_id, partner.value)))
     async for tenant_id, customer in ports.registry.customers():
         await ports.customers.replace(tenant_id, words_stored(texts_of_customer(tenant_id, customer.value)))
+        await count_customer(ports, tenant_id, customer.value, now)
     return rebuilt
 
 

@@ -1,1 +1,1 @@
-"""Counts all claims, for the programme."""
+"""Answers questions about all claims together."""

@@ -26,10 +26,12 @@ from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.programme import Followed, ShardHead
 from cpor_core.ports.stored import Registered
 from cpor_core.rules.identifiers import shard_of
+from cpor_core.rules.tally import moved
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 from cpor_core.transitions.register_rows import register_rows
 from cpor_core.use_cases.feed.changes import TAKES_PLACE, catch_up
+from cpor_core.use_cases.programme.tallies import Counting, count
 from cpor_core.use_cases.together import together
 from cpor_core.views import entity_tag
 
@@ -46,14 +48,19 @@ TRIMMED = "programme-"
 """The beginning of the subject of a due row that trims a feed. The number of the shard follows."""
 NOT_WHOLE = -1
 """The followed version of a claim while only some of its entries were taken."""
-ANEW = "anew"
-"""The label of a due row after a change that is not in the claim, such as a new name of the customer."""
+ANEW, FIGURES, RECOUNT = "anew", "figures", "recount"
+"""
+The labels of due rows after a change that is not in the claim.
+
+With `ANEW` the customer or the registry has changed. With `FIGURES` also figures of the tenant were loaded. With
+`RECOUNT` also the whole history is counted again. The higher label asks for more.
+"""
 
 
-def follow_anew_row(stored: StoredCase, at: datetime, due: datetime) -> DueRow:
+def follow_anew_row(stored: StoredCase, at: datetime | None, due: datetime, label: str = ANEW) -> DueRow:
     """Return the due row after a change at *at* that concerns the claim, but is not in its rows."""
     claim = stored.claim
-    return DueRow(due, claim.id, Kind.FOLLOW, ANEW, version=claim.version, at=at)
+    return DueRow(due, claim.id, Kind.FOLLOW, label, version=claim.version, at=at)
 
 
 def trim_row(shard: int, oldest: datetime) -> DueRow:
@@ -111,14 +118,19 @@ class Wanted:
     """
     A claim to follow.
 
-    With `anew`, everything is derived again, because the customer or the registry has changed. With `is_other`, an act
-    on another claim has changed the slots, and can have made competitors.
+    With a `label`, everything is derived again. With `is_other`, an act on another claim has changed the slots, and can
+    have made competitors.
     """
 
     claim_id: str
-    anew: bool = False
+    label: str = ""
     is_other: bool = False
     competitors: tuple[Competitor, ...] = ()
+
+    @property
+    def anew(self) -> bool:
+        """Whether everything is derived again."""
+        return bool(self.label)
 
     @property
     def needs_newest(self) -> bool:
@@ -132,8 +144,8 @@ class _Derived:
 
     wanted: Wanted
     followed: Followed
-    holders: frozenset[str] = frozenset()
-    """The claims that hold its items. Their rows in the register say when this claim takes an item over."""
+    others: frozenset[str] = frozenset()
+    """The claims at the same slots, if this claim has changed what is derived from them."""
     rivals: Mapping[str, Competitor] = field(default_factory=dict)
     """The claims with which this claim begins to compete."""
     has_more: bool = False
@@ -235,7 +247,10 @@ async def _derived(
         await catch_up(ports, stored, now)
     before = await ports.programme.claim(reads.shard, wanted.claim_id)
     if stored is None:
-        return _Derived(wanted, Followed(erased=[before], gone=list(before.rows))) if before is not None else None
+        if before is None:
+            return None
+        gone = Followed(erased=[before], gone=list(before.rows), moves=moved([(before.tally, None)]))
+        return _Derived(wanted, gone)
     claim = stored.claim
     if before is not None and _is_followed(before, claim) and not wanted.needs_newest:
         return None
@@ -255,6 +270,21 @@ async def _derived(
             "competitors": (*after.competitors, *(one.key for one in competitors))[-MOST_COMPETITORS:],
         }
     )
+    tally = await count(
+        ports,
+        Counting(
+            stored,
+            before,
+            after,
+            entries,
+            anew=wanted.anew,
+            figures=wanted.label >= FIGURES,
+            recount=wanted.label == RECOUNT,
+        ),
+        reads.customer,
+        now,
+    )
+    after = after.model_copy(update={"tally": tally})
     case = settle(stored, now)
     changes = [
         _change(case, reads.shard, f"claim.{entry.act}", entry.to, entry.at)
@@ -273,11 +303,15 @@ async def _derived(
         rows=[row for row in after.rows if wanted.anew or row not in former],
         gone=[row for row in former if row.key not in kept],
         partners=partners,
+        moves=moved([(before.tally if before is not None else None, tally)]),
     )
+    if len(followed) > MOST_ROWS:  # the next transaction moves the sums
+        left = after.model_copy(update={"version": NOT_WHOLE, "tally": before.tally if before is not None else None})
+        followed.claims, followed.moves, has_more = [left], {}, True
     if wanted.is_other:
         return _Derived(wanted, followed, has_more=has_more)
     new = [entry for entry in entries if entry.sequence > passed_on]
-    return _Derived(wanted, followed, await _holders(ports, stored, new), _rivals(case, new), has_more)
+    return _Derived(wanted, followed, await _others(ports, stored, new), _rivals(case, new), has_more)
 
 
 def _is_followed(before: FollowedClaim, claim: Claim) -> bool:
@@ -340,13 +374,17 @@ def _change(case: Case, shard: int, kind: str, status: Status, at: datetime) -> 
     )
 
 
-async def _holders(ports: Ports, stored: StoredCase, entries: Sequence[Entry]) -> frozenset[str]:
-    """Return the other claims that hold the items, if the claim has begun or ceased to await the customer."""
+async def _others(ports: Ports, stored: StoredCase, entries: Sequence[Entry]) -> frozenset[str]:
+    """
+    Return the other claims at the slots, if the claim has begun or ceased to await the customer.
+
+    The claim decides until when a holder holds its items, and whether the reviews of the other claims stand still.
+    """
     claim = stored.claim
     if not any(Status.AWAITING_CUSTOMER in (entry.from_, entry.to) for entry in entries):
         return frozenset()
     slots = (await ports.claims.prospect(claim)).slots if claim.status in CLOSED else stored.slots
-    return frozenset(slot.holder.claim for slot in slots.values() if slot.holder is not None) - {claim.id}
+    return frozenset(party.claim for slot in slots.values() for party in slot.others(claim.id) if not party.declined)
 
 
 def _rivals(case: Case, entries: Sequence[Entry]) -> Mapping[str, Competitor]:
@@ -366,14 +404,14 @@ async def _follow_others(ports: Ports, derived: Iterable[_Derived], now: datetim
     """
     wanted: dict[str, list[Competitor]] = {}
     for one in derived:
-        for holder in one.holders:
-            wanted.setdefault(holder, [])
+        for other in one.others:
+            wanted.setdefault(other, [])
         for rival, competitor in one.rivals.items():
             wanted.setdefault(rival, []).append(competitor)
     by_shard: dict[int, list[Wanted]] = {}
     for claim_id, competitors in sorted(wanted.items()):
-        other = Wanted(claim_id, is_other=True, competitors=tuple(competitors))
-        by_shard.setdefault(shard_of(claim_id), []).append(other)
+        one_other = Wanted(claim_id, is_other=True, competitors=tuple(competitors))
+        by_shard.setdefault(shard_of(claim_id), []).append(one_other)
     for others in by_shard.values():
         await follow(ports, others, now)
 

@@ -4,10 +4,13 @@ from datetime import datetime
 
 from cpor_core.due_work import SHARDS
 from cpor_core.errors import Conflict
+from cpor_core.model.registry import Customer
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.programme import Followed, RegisterRange
-from cpor_core.use_cases.programme.follow import ATTEMPTS, begun, follow_anew_row
+from cpor_core.rules.identifiers import shard_of
+from cpor_core.rules.tally import customer_tally, moved
+from cpor_core.use_cases.programme.follow import ATTEMPTS, FIGURES, begun, follow_anew_row
 from cpor_core.use_cases.together import together
 
 ROWS_AT_ONCE = 90
@@ -16,14 +19,44 @@ ROWS_AT_ONCE = 90
 
 async def follow_customer(ports: Ports, row: DueRow, now: datetime) -> int | None:
     """
-    Leave a due row for each claim of a tenant, because its customer has changed.
+    Leave a due row for each claim of a tenant, because its customer has changed, and count the customer.
 
-    Returns the version of the customer that was read. Makes two requests, and one for each claim.
+    Returns the version of the customer that was read. Makes four or five requests, and one for each claim.
     """
     customer = await ports.registry.customer(row.subject)
+    if customer is not None:
+        await count_customer(ports, row.subject, customer.value, now)
     cases = await ports.claims.of_tenant(row.subject)
     await ports.duework.add([follow_anew_row(case, row.at or now, now) for case in cases])
     return customer.version if customer is not None else None
+
+
+async def count_customer(ports: Ports, tenant_id: str, customer: Customer, now: datetime) -> None:
+    """
+    Move the sums of insight by what a registered customer adds, in one request if nothing has changed, or in two.
+
+    Raises `Conflict` after too many lost races.
+    """
+    shard, after = shard_of(tenant_id), customer_tally(customer, ports.catalogue)
+    for lost in range(ATTEMPTS):
+        head = await (ports.programme.head(shard) if lost else ports.programme.known_head(shard))
+        former = await ports.programme.customer(shard, tenant_id)
+        if former == after:
+            return
+        followed = Followed(customers={tenant_id: after}, moves=moved([(former, after)]))
+        try:
+            await ports.programme.write(shard, await begun(ports, shard, head, now), followed)
+        except Conflict:
+            continue
+        return
+    message = f"shard {shard} of the programme: lost {ATTEMPTS} races in a row"
+    raise Conflict(message)
+
+
+async def follow_figures(ports: Ports, tenant_id: str, now: datetime) -> None:
+    """Leave a due row for each association of a tenant, also an ended one. Makes two requests, and one for each."""
+    cases = [case for case in await ports.claims.of_tenant(tenant_id) if case.claim.official_since is not None]
+    await ports.duework.add([follow_anew_row(case, None, now, FIGURES) for case in cases])
 
 
 async def follow_partner(ports: Ports, row: DueRow, now: datetime) -> int | None:

@@ -4,12 +4,13 @@ import asyncio
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
+from cpor_core.due_work import Kind
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.base import Value
 from cpor_core.model.claim import Claim, Status
@@ -17,6 +18,7 @@ from cpor_core.model.licensing import Licensing
 from cpor_core.model.registry import Customer
 from cpor_core.model.usage import BadRow, MonthFigures, Receipt, UsageLine
 from cpor_core.ports import Ports
+from cpor_core.ports.due_work import DueRow
 from cpor_core.rules.grace import figures_from
 from cpor_core.rules.graph_reports import (
     Ambiguous,
@@ -42,6 +44,8 @@ TENANTS_IN_FLIGHT = 16
 """The most tenants that are written at the same time."""
 MAIL_TAKES_SECONDS = 60
 """A caller asks again after this time whether the customer was notified."""
+COUNTED_AFTER = timedelta(minutes=11)
+"""When the follower looks at loaded figures. No process that has written the due row is still writing figures then."""
 Item = TypeVar("Item")
 
 
@@ -76,7 +80,7 @@ _LINE = TypeAdapter(UsageLine)
 # --- in ---------------------------------------------------------------------------------------------------------------
 
 
-async def load_lines(ports: Ports, lines: Iterable[bytes], tenant_id: str | None, as_of: date) -> Loaded:
+async def load_lines(ports: Ports, lines: Iterable[bytes], tenant_id: str | None, as_of: date, now: datetime) -> Loaded:
     """
     Merge JSON lines into the stored figures. Repeated lines change nothing, and older lines never change newer figures.
 
@@ -101,7 +105,7 @@ async def load_lines(ports: Ports, lines: Iterable[bytes], tenant_id: str | None
             by_tenant.setdefault(tenant, []).append(Given(line, as_of, (row,)))
     accepted = unchanged = 0
     for group in _in_groups(list(by_tenant.items()), TENANTS_IN_FLIGHT):
-        for outcome in await together(_load_tenant(ports, *one) for one in group):
+        for outcome in await together(_load_tenant(ports, *one, now) for one in group):
             accepted += outcome.accepted
             unchanged += outcome.unchanged
             bad += outcome.rejected
@@ -109,7 +113,12 @@ async def load_lines(ports: Ports, lines: Iterable[bytes], tenant_id: str | None
 
 
 async def load_graph_report(
-    ports: Ports, kind: FeedFormat, tenant_id: str, as_of: date, content: bytes | Sequence[JsonValue]
+    ports: Ports,
+    kind: FeedFormat,
+    tenant_id: str,
+    as_of: date,
+    content: bytes | Sequence[JsonValue],
+    now: datetime,
 ) -> Loaded:
     """
     Merge a report of Microsoft Graph. *content* is the bytes of a CSV report, or the list of a JSON report.
@@ -124,7 +133,7 @@ async def load_graph_report(
         return _loaded(0, 0, (*report.rejected, *map(_of_an_unknown_tenant, report.rows)))
     items = registered.value.item_keys  # a report also has columns for workloads that the tenant does not have
     given = [one for one in report.given if one.line.item in items]
-    changed = await _merge(ports, tenant_id, given)
+    changed = await _merge(ports, tenant_id, given, now)
     bad = [*report.rejected, *await _undecided(ports, tenant_id, report.ambiguous)]
     good = set(report.rows) - {one.row for one in bad}
     touched = good & {row for at in changed for row in given[at].rows}
@@ -189,24 +198,28 @@ def _of_an_unknown_item(row: int) -> BadRow:
     return BadRow(row=row, code="ItemUnknown", message="This tenant has no such workload or subscription.")
 
 
-async def _load_tenant(ports: Ports, tenant: str, given: Sequence[Given]) -> Loaded:
+async def _load_tenant(ports: Ports, tenant: str, given: Sequence[Given], now: datetime) -> Loaded:
     registered = await ports.registry.customer(tenant)
     if registered is None:
         return _loaded(0, 0, (_of_an_unknown_tenant(row) for one in given for row in one.rows))
     items = registered.value.item_keys
     known = [one for one in given if one.line.item in items]
     bad = [_of_an_unknown_item(row) for one in given if one.line.item not in items for row in one.rows]
-    changed = await _merge(ports, tenant, known)
+    changed = await _merge(ports, tenant, known, now)
     return _loaded(len(changed), len(known) - len(changed), bad)
 
 
-async def _merge(ports: Ports, tenant: str, given: Sequence[Given]) -> set[int]:
-    """Merge figures of one tenant in as few transactions as possible. Returns the positions of changed lines."""
+async def _merge(ports: Ports, tenant: str, given: Sequence[Given], now: datetime) -> set[int]:
+    """
+    Merge figures of one tenant in as few transactions as possible. Returns the positions of changed lines.
+
+    A due row is written first. It leads the follower to the tenant's associations, whose impact can have changed.
+    """
     changed: set[int] = set()
     if not given:
         return changed
     months = sorted({one.line.month for one in given})
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         kept = await ports.usage.read(tenant, months[0], months[-1])
         figures = {key: found[0] for key, found in kept.items()}
         for at, one in enumerate(given):
@@ -219,6 +232,8 @@ async def _merge(ports: Ports, tenant: str, given: Sequence[Given]) -> set[int]:
         writes = {
             key: (value, etags.get(key)) for key, value in figures.items() if key not in kept or kept[key][0] != value
         }
+        if writes and attempt == 0:
+            await ports.duework.add([DueRow(now + COUNTED_AFTER, tenant, Kind.FOLLOW_FIGURES)])
         try:
             await ports.usage.write(tenant, writes)
         except Conflict:

@@ -19,7 +19,6 @@ TABLES = (
     "webhooks",
     "batches",
     "failures",
-    "insight",
     "programme",
     "settings",
 )
