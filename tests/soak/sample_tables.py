@@ -117,6 +117,20 @@ class MadeUp:
         head["last"] += 1
         change = {"sequence": head["last"], "type": kind, "claimId": name, "status": status, "at": at}
         self.add("changes", organisation, f"entry|{head['last']:012d}", document=change)
+        self.tell_programme(change)
+
+    def tell_programme(self, change: Mapping[str, Any]) -> None:
+        """Tell the programme's feed, which has one shard here and begins with the number 71."""
+        if not self.tables.get("programme"):
+            self.add("programme", "00", "a|head", last=70, oldest=71)
+        head = self.row("programme", "a|head")
+        head["last"] += 1
+        self.add("programme", "00", f"entry|{head['last']:016d}", document={**change, "sequence": head["last"]})
+
+    def register(self, name: str, item: str, since: str, **more: str) -> None:
+        """Add a row of the register."""
+        document = {"associationId": name, "item": item, "since": since, **more}
+        self.add("programme", "00", f"row|{name}|{item}", document=document)
 
 
 _ASKED: tuple[Step, ...] = (
@@ -175,6 +189,9 @@ def _claims(made: MadeUp) -> None:
         officialSince="2024-03-01T00:00:00Z",
         endedItems=[{"key": "teams", "at": "2026-10-20T09:00:00Z"}],
     )
+    made.register(HOLDER, "teams", WINDOW_ENDS)
+    made.register(ASKED, "exchange", ASKED_UNTIL, openFrom=ASKED_UNTIL)
+    made.register(FORMER, "teams", "2024-03-01T00:00:00Z", until="2026-10-20T09:00:00Z")
     commented = ("2026-11-20T11:00:00Z", "person", "commented", "submitted")
     made.write(CHALLENGER, OTHER, "teams", (*_ASKED[:2], commented), evidence=[{"sha256": "5ha"}])
     made.tell(PARTNER, HOLDER, "claim.competing", "official", "2026-11-20T10:00:00Z")

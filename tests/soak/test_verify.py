@@ -20,6 +20,7 @@ from tests.soak.sample_tables import (
     REFUSED,
     STORED,
     TENANT,
+    WINDOW_ENDS,
     MadeUp,
     made_up,
 )
@@ -47,6 +48,8 @@ from tests.soak.verify import (
     receipts_are_of_associations,
     slots_name_only_who_stands_there,
     the_erased_are_gone,
+    the_programme_sees_the_histories,
+    the_register_has_the_associations,
     violations,
     windows_are_whole,
     words_lead_to_claims,
@@ -146,6 +149,32 @@ FAULTS: list[tuple[str, Statement, Plant]] = [
         lambda made: made.claim(FORMER)["endedItems"][0].update(at="2026-11-15T00:00:00Z"),
     ),
     ("one never ended", one_partner_holds_an_item, lambda made: made.claim(FORMER).pop("endedItems")),
+    (
+        "a change that the programme does not see",
+        the_programme_sees_the_histories,
+        lambda made: made.drop("programme", "entry|0000000000000073"),
+    ),
+    (
+        "a change that the programme sees otherwise",
+        the_programme_sees_the_histories,
+        lambda made: made.row("programme", "entry|0000000000000073")["document"].update(status="rejected"),
+    ),
+    ("an association in no register", the_register_has_the_associations, lambda made: made.drop("programme", "row|")),
+    (
+        "a row that has not ended",
+        the_register_has_the_associations,
+        lambda made: made.row("programme", f"row|{FORMER}")["document"].pop("until"),
+    ),
+    (
+        "a row that time changes at another instant",
+        the_register_has_the_associations,
+        lambda made: made.row("programme", f"row|{ASKED}")["document"].update(openFrom=ASKED_AT),
+    ),
+    (
+        "a row of nobody",
+        the_register_has_the_associations,
+        lambda made: made.register(REFUSED, "exchange", WINDOW_ENDS),
+    ),
     ("an entry was changed", histories_are_whole, lambda made: _entry(made, HOLDER, 2).update(at=ASKED_AT)),
     ("an entry is missing", histories_are_whole, lambda made: made.drop("claims", f"history|{HOLDER}|000003")),
     (

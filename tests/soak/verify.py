@@ -18,6 +18,8 @@ from tests.soak.calendars import window_ends
 from tests.soak.seen import POISON, Document, Place, Seen
 
 Statement = Callable[[Seen], Iterator[str]]
+Row = tuple[str, str, str, str | None, str | None]
+"""A row of the register: association, item, beginning, end, and the instant from which time can change it."""
 
 UNDECIDED = {"submitted", "underReview", "partnerActionRequired", "disputed"}
 LATE = timedelta(minutes=5)
@@ -318,6 +320,52 @@ def feeds_tell_the_histories(seen: Seen) -> Iterator[str]:
             yield f"{claim_id}: the feed tells of it, it was never deleted, and it is missing"
 
 
+def the_programme_sees_the_histories(seen: Seen) -> Iterator[str]:
+    """Each of the programme's feeds has no gap, and has what each claim's history says, once and in order."""
+    told: dict[str, list[Document]] = {}
+    for head in seen.rows("programme", "a|head"):
+        shard = head["PartitionKey"]
+        changes = [row["document"] for row in seen.rows("programme", "entry|") if row["PartitionKey"] == shard]
+        if [change["sequence"] for change in changes] != list(range(head["oldest"], head["last"] + 1)):
+            yield f"shard {shard}: {head['oldest']} to {head['last']} are {len(changes)} changes"
+        for change in changes:
+            if change["type"] != "claim.competing":
+                told.setdefault(change["claimId"], []).append(change)
+    for claim_id, entries in seen.histories.items():
+        happened = [(f"claim.{entry['act']}", entry["to"], entry["at"]) for entry in entries]
+        if [(change["type"], change["status"], change["at"]) for change in told.get(claim_id, ())] != happened:
+            yield f"{claim_id}: {len(entries)} entries of its history, {len(told.get(claim_id, ()))} in the programme's"
+
+
+def the_register_has_the_associations(seen: Seen) -> Iterator[str]:
+    """Each item of an association has one row with beginning and end, and no other row is there."""
+    found: Counter[Row] = Counter()
+    for row in seen.rows("programme", "row|"):
+        one = row["document"]
+        found[one["associationId"], one["item"], one["since"], one.get("until"), one.get("openFrom")] += 1
+    wanted = Counter(row for claim in seen.claims.values() for row in _register_rows(seen, claim))
+    for claim_id, item, *times in sorted((found - wanted).elements(), key=str):
+        yield f"{claim_id}: the register has {item} {times}"
+    for claim_id, item, *times in sorted((wanted - found).elements(), key=str):
+        yield f"{claim_id}: the register lacks {item} {times}"
+
+
+def _register_rows(seen: Seen, claim: Document) -> Iterator[Row]:
+    awaits = claim["status"] == "awaitingCustomer" and "openedAt" in claim
+    since = claim.get("officialSince") or (claim["promise"]["endsAt"] if awaits else None)
+    if since is None:
+        return
+    ends = {ended["key"]: ended["at"] for ended in claim.get("endedItems", ())}
+    for item in claim["items"]:
+        key = item.get("workload") or item["subscriptionId"]
+        until = ends.get(key)
+        slot = seen.slots.get((claim["tenantId"], claim["engagement"], key), {})
+        awaiting = slot.get("awaiting") or {}
+        taken = awaiting.get("takesOverAt") if awaiting.get("claim") != claim["id"] else None
+        if until is None or instant(until) > instant(since):
+            yield claim["id"], key, since, until, (since if awaits else taken) if until is None else None
+
+
 def figures_left_receipts(seen: Seen) -> Iterator[str]:
     """For every answer with figures there is a receipt."""
     receipts = Counter(row["document"]["associationId"] for row in seen.rows("receipts"))
@@ -483,7 +531,14 @@ def _text(row: Mapping[str, object]) -> str:
 
 # --- all of it --------------------------------------------------------------------------------------------------------
 
-AT_REST: tuple[Statement, ...] = (queues_are_empty, nothing_is_overdue, nothing_is_owed, words_lead_to_claims)
+AT_REST: tuple[Statement, ...] = (
+    queues_are_empty,
+    nothing_is_overdue,
+    nothing_is_owed,
+    words_lead_to_claims,
+    the_programme_sees_the_histories,
+    the_register_has_the_associations,
+)
 """What comes true once hosts are left alone for a while; the rest is true at any time."""
 STATEMENTS: tuple[Statement, ...] = (
     histories_are_whole,
