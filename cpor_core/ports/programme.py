@@ -140,7 +140,8 @@ class Programme(Protocol):
         """
         Delete changes from before that instant, as many as one request can delete. The newest change always stays.
 
-        Returns the instant of the oldest change that is still stored, or None. Raises `Conflict`.
+        Returns the instant of the oldest change that is to be deleted later. None if there is none: the feed is empty,
+        or has only a change from before that instant. Raises `Conflict`.
         """
 
     async def newest_claims(self, *, after: str, limit: int) -> Sequence[tuple[str, str]]:

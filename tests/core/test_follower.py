@@ -415,3 +415,15 @@ async def _follow_page(core: Core, cases: Sequence[Case]) -> None:
     subjects = [(DueClaim(core.ports, case.claim.id), rows) for case in cases]
     await follow_claims(core.ports, subjects, await core.now())
     await core.ports.duework.settle([LookedAt(row) for row in rows])
+
+
+async def test_a_feed_without_new_changes_is_seldom_trimmed(core: Core) -> None:
+    """Its newest change stays, and is no reason to look at the feed each minute."""
+    await core.draft()
+    await follow_now(core.ports, await core.now())
+    core.clock.advance(timedelta(days=401))
+
+    await core.sweep()
+
+    (row,) = [row for row in await core.due_rows() if row.kind is Kind.TRIM_PROGRAMME]
+    assert row.due >= await core.now() + timedelta(days=29)

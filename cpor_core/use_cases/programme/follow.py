@@ -46,6 +46,8 @@ MOST_COMPETITORS = 200
 """The most competitors that are remembered of one claim."""
 TRIMMED = "programme-"
 """The beginning of the subject of a due row that trims a feed. The number of the shard follows."""
+LOOKED_AT_AGAIN = timedelta(days=30)
+"""When a feed whose newest change is older than the retention is looked at again."""
 NOT_WHOLE = -1
 """The followed version of a claim while only some of its entries were taken."""
 ANEW, FIGURES, RECOUNT = "anew", "figures", "recount"
@@ -72,11 +74,12 @@ async def trim(ports: Ports, row: DueRow, now: datetime) -> None:
     """
     Delete the changes of one of the programme's feeds whose retention has ended. Raises `Conflict`.
 
-    The due row is moved to the end of the retention of the next change.
+    The due row is moved to the end of the retention of the next change. If there is none, it is moved by 30 days,
+    because the newest change can be deleted after the next one.
     """
     retention = RETENTION[Kind.TRIM_PROGRAMME]
     oldest = await ports.programme.trim(int(row.subject.removeprefix(TRIMMED)), before=now - retention)
-    again = max(oldest + retention, now + timedelta(minutes=1)) if oldest is not None else now + retention
+    again = max(oldest + retention, now + timedelta(minutes=1)) if oldest is not None else now + LOOKED_AT_AGAIN
     await ports.duework.move(row, (), due=again, attempt=0)
 
 

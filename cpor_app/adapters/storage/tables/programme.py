@@ -196,7 +196,8 @@ class ProgrammeTable:
             gone = (Delete(_entry(entry.sequence)) for entry in old)
             await self._write(shard, known, replace(head, oldest=old[-1].sequence + 1), *gone)
         remaining = entries[len(old) :]
-        return remaining[0].at if remaining else None
+        is_done = len(remaining) < 2 and all(entry.at < before for entry in remaining)  # noqa: PLR2004 - the newest stays
+        return None if is_done else remaining[0].at
 
     async def newest_claims(self, *, after: str, limit: int) -> Sequence[tuple[str, str]]:
         start = just_after(f"made|{after}") if after else "made|"
