@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 from io import StringIO
@@ -102,6 +103,38 @@ async def test_the_page_shows_the_figures(service: Service) -> None:
         assert words in answer.text
     for code in ("reviewStarted", "underReview", "2026-12<", ">FR<"):
         assert code not in answer.text
+
+
+async def test_an_empty_page_says_what_is_missing(service: Service) -> None:
+    """It has no empty charts of claims."""
+    page = (await service.programme("GET", "/insight/page")).text
+
+    assert "There is no claim yet." in page
+    assert "No item has both figures yet." in page
+    assert "Growth by" not in page
+
+
+async def test_the_page_of_one_claim_speaks_of_one_claim(service: Service) -> None:
+    """A noun agrees with its number."""
+    await service.official()
+    await service.fire("finalise_uncontested")
+
+    page = (await service.programme("GET", "/insight/page")).text
+
+    assert "; 1 claim<" in page
+    assert not re.search(r"\b1 (claims|items|groups|minutes)", page)
+
+
+async def test_only_operators_see_small_groups_on_the_page(service: Service) -> None:
+    """A reader is told how many groups are hidden."""
+    await service.official()
+    await service.fire("finalise_uncontested")
+
+    seen = (await service.programme("GET", "/insight/page")).text
+    hidden = (await service.programme("GET", "/insight/page", role="Program.Reader")).text
+
+    words = "Hidden: 1 group with fewer than five customers."
+    assert (words in seen, words in hidden) == (False, True)
 
 
 async def test_in_the_cloud_due_work_moves_the_sums(deployed: Service) -> None:

@@ -108,11 +108,21 @@ class Bar(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A chart with the largest groups. `left_out` is the number of the other groups."""
+    """
+    A chart with the largest groups.
+
+    `left_out` is the number of smaller groups. `hidden` is the number of groups that the reader may not see.
+    """
 
     title: str
     bars: Sequence[Bar]
     left_out: int = 0
+    hidden: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no group."""
+        return not self.bars and not self.hidden
 
 
 class Table(NamedTuple):
@@ -164,6 +174,14 @@ class _Words:
         """Return a whole number with its thousands apart."""
         return self.texts.number(number)
 
+    def count(self, number: int, of_what: str) -> str:
+        """Return a number with its noun, as in `1 claim` and `2 claims`."""
+        return f"{self.number(number)} {of_what}{'' if number == 1 else 's'}"
+
+    def with_share(self, number: int, share: float | None) -> str:
+        """Return a number, and its share if there is one."""
+        return self.number(number) if share is None else f"{self.number(number)} ({self.percent(share)})"
+
     def percent(self, share: float | None) -> str:
         """Return a share in percent."""
         return "–" if share is None else f"{share * 100:.1f} %"
@@ -183,7 +201,10 @@ class _Words:
             return "–"
         if days >= 1:
             return f"{days:.1f} days"
-        return f"{days * 24:.1f} hours" if days * 24 >= 1 else f"{days * 24 * 60:.0f} minutes"
+        if days * 24 >= 1:
+            return f"{days * 24:.1f} hours"
+        minutes = round(days * 24 * 60)
+        return self.count(minutes, "minute") if minutes else "under a minute"
 
     def name(self, grouping: Grouping, row: GroupFigures) -> str:
         """Return the name of a group. The name of a location has its number, because two can have the same name."""
@@ -202,10 +223,11 @@ class _Words:
                 assert_never(grouping)
 
     def funnel(self, funnel: Funnel) -> Chart:
-        """Return the stages, with the share of the created claims."""
+        """Return the stages, with the share of the created claims. Before the first claim the chart is empty."""
         bars = [
-            Bar(STAGES[one.stage], self.number(one.claims), (one.share or 0) * 100, note=self.percent(one.share))
+            Bar(STAGES[one.stage], self.number(one.claims), one.share * 100, note=self.percent(one.share))
             for one in funnel.stages
+            if one.share is not None
         ]
         return Chart("Claims that have reached each stage", bars)
 
@@ -217,12 +239,12 @@ class _Words:
                 STEPS[one.step],
                 self.days(one.median_days),
                 (one.median_days or 0) / longest * 100,
-                f"90 % within {self.days(one.p90_days)}, {self.number(one.count)} claims" if one.count else "",
+                f"90 %: {self.days(one.p90_days)}; {self.count(one.count, 'claim')}" if one.count else "",
                 whole=(one.p90_days or 0) / longest * 100,
             )
             for one in steps
         ]
-        return Chart("Half of the claims came through within", bars)
+        return Chart("How long each step takes", bars)
 
     def impact(self, grouping: Grouping, found: ImpactInsight) -> Chart:
         """Return the active users now, with a mark for the active users before the associations."""
@@ -233,12 +255,12 @@ class _Words:
                 self.name(grouping, row),
                 self.growth(row),
                 row.now / most * 100,
-                f"{self.number(row.baseline)} before, {self.number(row.now)} now, {self.number(row.counted)} items",
+                f"{self.number(row.baseline)} before, {self.number(row.now)} now, {self.count(row.counted, 'item')}",
                 mark=row.baseline / most * 100,
             )
             for row in rows[:SHOWN]
         ]
-        return Chart(f"Growth by {TITLES[grouping]}", bars, len(rows) - len(bars))
+        return Chart(f"Growth by {TITLES[grouping]}", bars, len(rows) - len(bars), found.hidden)
 
     def coverage(self, grouping: Grouping, found: CoverageInsight) -> Chart:
         """Return the items with a holder as a part of the items that can be claimed."""
@@ -248,12 +270,12 @@ class _Words:
                 self.name(grouping, row),
                 self.percent(row.share),
                 row.held / most * 100,
-                f"{self.number(row.held)} of {self.number(row.claimable)} items",
+                f"{self.number(row.held)} of {self.count(row.claimable, 'item')}",
                 whole=row.claimable / most * 100,
             )
             for row in found.value[:SHOWN]
         ]
-        return Chart(f"Coverage by {TITLES[grouping]}", bars, len(found.value) - len(bars))
+        return Chart(f"Coverage by {TITLES[grouping]}", bars, len(found.value) - len(bars), found.hidden)
 
     def reasons(self, reasons: Reasons) -> Sequence[Chart]:
         """Return the reasons that claims and associations have, the most frequent first."""
