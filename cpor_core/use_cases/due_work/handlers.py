@@ -68,8 +68,8 @@ async def _recount(ports: Ports, row: DueRow, now: datetime, _: DueClaim) -> Out
     return Outcome(row_stays=True)
 
 
-async def _follow_partner(ports: Ports, row: DueRow, now: datetime, subject: DueClaim) -> Outcome:
-    subject.version = await registry.follow_partner(ports, row, now)
+async def _follow_partner(ports: Ports, row: DueRow, _: datetime, subject: DueClaim) -> Outcome:
+    subject.version = await registry.follow_partner(ports, row)
     return Outcome()
 
 

@@ -79,7 +79,7 @@ async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
         await ports.partners.replace(partner_id, words_stored(texts_of_partner(partner_id, partner.value)))
     async for tenant_id, customer in ports.registry.customers():
         await ports.customers.replace(tenant_id, words_stored(texts_of_customer(tenant_id, customer.value)))
-        await count_customer(ports, tenant_id, customer.value, now)
+        await count_customer(ports, tenant_id, customer.value)
     return rebuilt
 
 

@@ -83,7 +83,7 @@ async def trim(ports: Ports, row: DueRow, now: datetime) -> None:
     await ports.duework.move(row, (), due=again, attempt=0)
 
 
-async def begun(ports: Ports, shard: int, head: ShardHead, now: datetime) -> ShardHead:
+def begun(ports: Ports, head: ShardHead) -> ShardHead:
     """
     Return the head of a shard for the first write. A shard that was written before keeps its head.
 
@@ -92,7 +92,6 @@ async def begun(ports: Ports, shard: int, head: ShardHead, now: datetime) -> Sha
     """
     if head.etag is not None:
         return head
-    await ports.duework.add([trim_row(shard, now)])
     last = int(ports.real_now().timestamp() * 1000)
     return ShardHead(last=last, oldest=last + 1)
 
@@ -199,13 +198,14 @@ async def _follow(
 
     derived = [found for found in await together(map(derive, wanted)) if found is not None]
     await _follow_others(ports, derived, now)
-    if derived:
-        head = await begun(ports, shard, head, now)
+    head = begun(ports, head)
     for group in _in_transactions(one.followed for one in derived):
         group.changes = [
             change.model_copy(update={"sequence": number})
             for number, change in enumerate(group.changes, start=head.last + 1)
         ]
+        if group.changes and head.last < head.oldest:  # the first changes of this feed
+            await ports.duework.add([trim_row(shard, now)])
         head = await ports.programme.write(shard, head, group)
     return [one.wanted for one in derived if one.has_more]
 

@@ -9,7 +9,7 @@ from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.programme import Followed, RegisterRange
 from cpor_core.rules.identifiers import shard_of
-from cpor_core.rules.tally import customer_tally, moved
+from cpor_core.rules.tally import EFFECT_AFTER, customer_tally, moved
 from cpor_core.use_cases.programme.follow import ATTEMPTS, FIGURES, begun, follow_anew_row
 from cpor_core.use_cases.together import together
 
@@ -25,13 +25,13 @@ async def follow_customer(ports: Ports, row: DueRow, now: datetime) -> int | Non
     """
     customer = await ports.registry.customer(row.subject)
     if customer is not None:
-        await count_customer(ports, row.subject, customer.value, now)
+        await count_customer(ports, row.subject, customer.value)
     cases = await ports.claims.of_tenant(row.subject)
     await ports.duework.add([follow_anew_row(case, row.at or now, now) for case in cases])
     return customer.version if customer is not None else None
 
 
-async def count_customer(ports: Ports, tenant_id: str, customer: Customer, now: datetime) -> None:
+async def count_customer(ports: Ports, tenant_id: str, customer: Customer) -> None:
     """
     Move the sums of insight by what a registered customer adds, in one request if nothing has changed, or in two.
 
@@ -45,7 +45,7 @@ async def count_customer(ports: Ports, tenant_id: str, customer: Customer, now: 
             return
         followed = Followed(customers={tenant_id: after}, moves=moved([(former, after)]))
         try:
-            await ports.programme.write(shard, await begun(ports, shard, head, now), followed)
+            await ports.programme.write(shard, begun(ports, head), followed)
         except Conflict:
             continue
         return
@@ -54,12 +54,19 @@ async def count_customer(ports: Ports, tenant_id: str, customer: Customer, now: 
 
 
 async def follow_figures(ports: Ports, tenant_id: str, now: datetime) -> None:
-    """Leave a due row for each association of a tenant, also an ended one. Makes two requests, and one for each."""
-    cases = [case for case in await ports.claims.of_tenant(tenant_id) if case.claim.official_since is not None]
-    await ports.duework.add([follow_anew_row(case, None, now, FIGURES) for case in cases])
+    """
+    Leave a due row for each association of a tenant that is old enough to have an effect, also for an ended one.
+
+    Makes two requests, and one for each of these associations. Figures that were loaded earlier are read by the pass
+    after a later load.
+    """
+    for case in await ports.claims.of_tenant(tenant_id):
+        since = case.claim.official_since
+        if since is not None and since + EFFECT_AFTER <= now:
+            await ports.duework.add([follow_anew_row(case, None, now, FIGURES)])
 
 
-async def follow_partner(ports: Ports, row: DueRow, now: datetime) -> int | None:
+async def follow_partner(ports: Ports, row: DueRow) -> int | None:
     """
     Write the name of a location into its rows of the register. Each shard learns the name for later claims.
 
@@ -69,14 +76,14 @@ async def follow_partner(ports: Ports, row: DueRow, now: datetime) -> int | None
     if partner is None:
         return None
     wanted = RegisterRange(partner.value.entra_tenant_id, row.subject)
-    await together(_rename(ports, shard, wanted, partner.value.name, now) for shard in range(SHARDS))
+    await together(_rename(ports, shard, wanted, partner.value.name) for shard in range(SHARDS))
     return partner.version
 
 
-async def _rename(ports: Ports, shard: int, wanted: RegisterRange, name: str, now: datetime) -> None:
+async def _rename(ports: Ports, shard: int, wanted: RegisterRange, name: str) -> None:
     lost, after, is_last = 0, "", False
     while not is_last:
-        head = await begun(ports, shard, await ports.programme.head(shard), now)
+        head = begun(ports, await ports.programme.head(shard))
         page = await ports.programme.register(shard, wanted, after=after, limit=ROWS_AT_ONCE)
         rows = [found.model_copy(update={"partner_name": name}) for _, found in page]
         try:

@@ -50,15 +50,15 @@ async def count(
     """
     Return what the claim adds to the sums.
 
-    Makes no request, with four exceptions. A no takes one to find its reason. An association takes one for its
-    customer when it begins, and one for the figures after they were loaded. The closed days may take one.
+    Makes no request, with four exceptions. A no takes one to find its reason. An edited claim takes one for its
+    customer. An association takes one for the figures after they were loaded. The closed days may take one.
     """
     claim = counting.stored.claim
     former = counting.before.tally if counting.before is not None else None
     life = await _life(ports, counting, former.life if former is not None else Life())
     covered = former.covered if former is not None else ()
-    was_official = counting.before is not None and counting.before.status is Status.OFFICIAL
-    if claim.status is Status.OFFICIAL and (counting.anew or counting.recount or not was_official):
+    is_edited = any(entry.act is Act.EDITED for entry in counting.entries)
+    if former is None or counting.anew or counting.recount or is_edited:
         covered = covered_items(claim, await customer(claim.tenant_id), ports.catalogue)
     due = None
     if claim.status in WITH_A_REVIEWER:

@@ -55,8 +55,8 @@ class _Known:
     """
 
     head: ShardHead
-    sums: Mapping[str, Cell] | None = None
-    """The packed sums by group. None before they are read."""
+    sums: Mapping[str, Cell] = field(default_factory=dict)
+    """The packed sums by group."""
     partners: dict[str, Mapping[str, Cell]] = field(default_factory=dict)
     """The cells of locations. Empty for a location that the shard does not have."""
 
@@ -70,11 +70,14 @@ class ProgrammeTable:
         self._known: dict[int, _Known] = {}
 
     async def head(self, shard: int) -> ShardHead:
-        row = await self._rows.get(TABLE, _partition(shard), HEAD)
+        """Return as the port says. The same request reads the sums, because a pass needs both."""
+        rows = {row.key: row async for row in self._rows.query(TABLE, _partition(shard), start=HEAD, before=f"{SUMS}~")}
+        row = rows.pop(HEAD, None)
         head = _shard_head(row) if row is not None else ShardHead()
         known = self._known.get(shard)
         if known is None or known.head != head:
-            self._known[shard] = _Known(head)
+            sums = {key.removeprefix(SUMS): found.values["counts"] for key, found in rows.items()}
+            self._known[shard] = _Known(head, sums)
         return head
 
     async def known_head(self, shard: int) -> ShardHead:
@@ -119,14 +122,12 @@ class ProgrammeTable:
         self, shard: int, known: _Known, followed: Followed
     ) -> tuple[Mapping[str, Cell | None], Mapping[str, Mapping[str, Cell]]]:
         """Return the packed sums of the groups that move, None for a group without counts, and the locations."""
-        if known.sums is None and followed.moves:
-            known.sums = {row.key.removeprefix(SUMS): row.values["counts"] async for row in self._sums(shard)}
         sums, moves_of_partners = {}, {}
         for group, counts in followed.moves.items():
             if group.startswith(OF_PARTNER):
                 moves_of_partners[group.removeprefix(OF_PARTNER)] = counts
             else:
-                sums[group] = _packed_counts(added(_counts((known.sums or {}).get(group)), counts))
+                sums[group] = _packed_counts(added(_counts(known.sums.get(group)), counts))
         partners = {}
         for partner_id in followed.partners.keys() | moves_of_partners.keys():
             cells = await self._location(shard, known, partner_id)
@@ -155,10 +156,10 @@ class ProgrammeTable:
         )
         of_partners = (Put(_partner(partner_id), cells) for partner_id, cells in (partners or {}).items())
         written = await self._rows.write(TABLE, _partition(shard), first, *ops, *of_sums, *of_partners)
-        kept = {group: cell for group, cell in {**(known.sums or {}), **(sums or {})}.items() if cell is not None}
+        kept = {group: cell for group, cell in {**known.sums, **(sums or {})}.items() if cell is not None}
         self._known[shard] = _Known(
             after := replace(after, etag=written[HEAD]),
-            kept if known.sums is not None else None,
+            kept,
             {**known.partners, **(partners or {})},
         )
         return after
