@@ -1,9 +1,9 @@
 """The programme's calls about figures of all claims: as JSON or CSV, as a page with charts, and a new count."""
 
 from collections.abc import Collection, Iterator
-from typing import Any, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
 from cpor_app.http.request import Call
@@ -37,12 +37,13 @@ class Asked(LateModel):
 
     model_config = ConfigDict(alias_generator=to_camel)
 
-    @model_validator(mode="after")
-    def _agrees(self) -> Self:
-        known = groupings(self.measure)
-        if self.group_by not in known:
-            raise ValueError(f"`groupBy` must be {', '.join(known[:-1])} or {known[-1]} for {self.measure}")
-        return self
+    @field_validator("group_by")
+    @classmethod
+    def _goes_with_the_measure(cls, group_by: Grouping, others: ValidationInfo) -> Grouping:
+        measure = others.data.get("measure")
+        if measure is not None and group_by not in (known := groupings(measure)):
+            raise ValueError(f"must be one of: {', '.join(known)} for measure={measure}")
+        return group_by
 
 
 class RecountAsked(Value):

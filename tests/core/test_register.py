@@ -126,6 +126,18 @@ async def test_an_answer_has_each_row_once_and_in_one_order(core: Core, limit: i
     assert await held(core, limit=limit) == rows
 
 
+@pytest.mark.parametrize("filters", [{}, {"tenant_id": TENANT}])
+async def test_a_last_page_that_is_full_has_no_successor(core: Core, filters: dict[str, Any]) -> None:
+    """Nobody asks for an empty page after it."""
+    case = await core.official(items=(TEAMS, EXCHANGE), engagement=USAGE)
+    await follow(core, case.claim.id)
+    question, now = Question(as_of=await core.now(), **filters), await core.now()
+
+    pages = [await questions.page_of(core.ports, question, now, after="", limit=limit) for limit in (1, 2)]
+
+    assert [(len(page.rows), page.position is None) for page in pages] == [(1, False), (2, True)]
+
+
 async def test_a_page_reads_up_to_a_thousand_rows(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page can be short or empty and have a successor, and the pages together have each row once."""
     monkeypatch.setattr(questions, "ROWS_OF_SHARD", 2)

@@ -181,6 +181,17 @@ async def test_a_state_that_there_is_not_is_refused(shared: Service, query: str)
         assert "awaitingCustomer" in error["details"][0]["message"]
 
 
+@pytest.mark.parametrize("grouping", ["partner", "status", "month"])
+@shares_its_service
+async def test_a_grouping_that_does_not_go_with_the_measure_is_named(shared: Service, grouping: str) -> None:
+    """The refusal lists the groupings of the measure."""
+    answer = await shared.programme("GET", f"/insight?groupBy={grouping}&measure=coverage")
+
+    error = refused(answer, 400, "ValidationFailed")
+    assert targets(error) == {"groupBy": "FieldInvalid"}
+    assert "engagement, workload, country" in error["details"][0]["message"]
+
+
 @pytest.mark.parametrize(
     ("name", "query"),
     [
