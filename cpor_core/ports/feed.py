@@ -74,6 +74,9 @@ class Changes(Protocol):
     async def announced_up_to(self, organisation: str, claim_id: str) -> int:
         """Return the number of the claim's newest announced history entry, in one request."""
 
+    def known_announced(self, claim_id: str) -> int:
+        """Return the number of a claim's newest history entry that this process has announced, without a request."""
+
     async def notes_announced_up_to(self, organisation: str, claim_id: str) -> int:
         """Return the number of the claim's newest announced note, in one request."""
 

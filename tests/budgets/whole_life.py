@@ -36,6 +36,8 @@ REQUESTS_OF_THE_HOST = 2
 NOTICE_REMINDER_CONFIRMATION, PROMISE_AND_CONFIRMATION = 3, 2
 CLOSED_DAYS = " tables GET /registry()"
 """This request is left out, because an instance makes it once in five minutes for all claims."""
+TRIMS = frozenset({Kind.TRIM_CHANGES, Kind.TRIM_PROGRAMME})
+"""A run that only trims feeds is left out, because no single claim causes it."""
 LIVED, HOUSEKEEPING, HOST, BLOBS, EXECUTIONS = WHOLE_LIFE
 
 
@@ -98,6 +100,8 @@ class WholeLife:
         assert isinstance(duework, DueWorkOfThisClock)
         before, settled = await self._stored(), duework.settled
         await self.counter.sweep("")
+        if kinds <= TRIMS:
+            return
         requests = {"tables": -SHARDS}
         is_housekeeping = before == await self._stored()
         self._note(f"timer: {listed(sorted(kinds))}", requests, is_timer=True, is_housekeeping=is_housekeeping)

@@ -82,9 +82,12 @@ async def catch_up(ports: Ports, known: StoredCase, now: datetime) -> None:
     """
     Announce the entries and notes of a claim that were not announced yet, at least up to those that *known* has.
 
-    If there are none, makes one request, or two for a claim with notes. Raises `Conflict` after too many lost races.
+    If there are none, makes one request, or two for a claim with notes. If this process has announced all of them,
+    makes no request. Raises `Conflict` after too many lost races.
     """
     claim_id = known.claim.id
+    if not known.claim.notes and ports.changes.known_announced(claim_id) >= known.claim.history_length:
+        return
     for _ in range(ATTEMPTS):
         announced, noted = await announced_up_to(ports, known.claim)
         if announced >= known.claim.history_length and noted >= known.claim.notes:

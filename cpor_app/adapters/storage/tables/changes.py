@@ -32,6 +32,8 @@ MOST_AT_ONCE = 90
 """Changes that one request deletes. A transaction has at most 100 rows."""
 MOST_KNOWN_HEADS = 1_000
 """The most heads that a process remembers. A head has about 200 bytes."""
+MOST_KNOWN_CLAIMS = 10_000
+"""The most claims of which a process remembers the newest announced entry. An entry has about 200 bytes."""
 _HIGHEST = 999_999
 
 
@@ -43,6 +45,7 @@ class ChangesTable:
         self._rows = rows
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._known_heads: dict[str, FeedHead] = {}
+        self._announced: dict[str, int] = {}
 
     def turn(self, organisation: str) -> asyncio.Lock:
         return self._turns.setdefault(organisation, asyncio.Lock())
@@ -68,6 +71,9 @@ class ChangesTable:
     async def announced_up_to(self, organisation: str, claim_id: str) -> int:
         return await self._newest(organisation, f"told|{claim_id}|")
 
+    def known_announced(self, claim_id: str) -> int:
+        return self._announced.get(claim_id, 0)
+
     async def notes_announced_up_to(self, organisation: str, claim_id: str) -> int:
         return await self._newest(organisation, f"note|{claim_id}|")
 
@@ -85,7 +91,11 @@ class ChangesTable:
 
     async def append(self, organisation: str, head: FeedHead, news: Sequence[Announcement]) -> FeedHead:
         after = replace(head, last=head.last + len(news))
-        return await self._write(organisation, head, after, *_requirements(news), *_inserts(news))
+        written = await self._write(organisation, head, after, *_requirements(news), *_inserts(news))
+        for one in news:
+            if one.competes_with is None and not one.is_note:
+                remember(self._announced, one.change.claim_id, one.number, most=MOST_KNOWN_CLAIMS)
+        return written
 
     async def _write(self, organisation: str, head: FeedHead, after: FeedHead, *ops: Op) -> FeedHead:
         written = await self._rows.write(TABLE, organisation, _head_op(head, after), *ops)
