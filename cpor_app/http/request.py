@@ -365,8 +365,8 @@ def role_required(roles: frozenset[Role]) -> Refused:
     """Return the refusal that names the needed roles."""
     return Refused(
         "RoleRequired",
-        f"This needs the role {' or '.join(sorted(role.value for role in roles))}.",
-        resolution="Ask your administrator for the role.",
+        f"This call needs {'one of the roles' if len(roles) > 1 else 'the role'} {', '.join(sorted(roles))}.",
+        resolution="Ask your administrator for the role. GET /me shows the roles that you have.",
     )
 
 

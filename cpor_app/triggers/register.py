@@ -63,10 +63,11 @@ class RegisterFilters(LateModel):
             what = "the period has from and to" if self.ended else "only ended rows have a period"
             instead = "Send from and to instead of asOf." if self.ended else "Send ended=true too, or asOf instead."
             yield Detail("FieldInvalid", f"{name} does not fit: {what}.", name, instead)
-        for name, value in (("asOf", self.as_of), ("to", self.ended_to)):
+        for name, value in (("asOf", self.as_of), ("from", self.ended_from), ("to", self.ended_to)):
             if value is not None and value > now:
-                yield Detail("FieldInvalid", f"{name} is in the future.", name, f"Leave {name} out. Then it is now.")
-        if self.ended_from is not None and self.ended_from > (self.ended_to or now):
+                instead = "Send an earlier instant." if name == "from" else f"Leave {name} out. Then it is now."
+                yield Detail("FieldInvalid", f"{name} is in the future.", name, instead)
+        if self.ended_from is not None and self.ended_to is not None and self.ended_from > self.ended_to:
             yield Detail("FieldInvalid", "from is after to.", "from", "Send an earlier instant.")
 
 

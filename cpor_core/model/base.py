@@ -169,7 +169,13 @@ def _instant(sent: object) -> datetime:
 
 
 def _at_midnight(sent: object) -> object:
-    return f"{sent}T00:00:00Z" if isinstance(sent, str) and re.fullmatch(_DAY, sent) else sent
+    if not isinstance(sent, str) or re.fullmatch(_INSTANT, sent) is not None:
+        return sent
+    if re.fullmatch(_DAY, sent) is None:
+        raise ValueError(
+            "must be a day, such as 2026-11-20, or an instant with its offset, such as 2026-11-20T09:30:00Z"
+        )
+    return f"{sent}T00:00:00Z"
 
 
 def rfc3339(instant: datetime) -> str:

@@ -129,5 +129,5 @@ def _words(kind: str, one: Mapping[str, Any]) -> str:
         return "must not be empty"
     if kind in ("enum", "literal_error"):
         expected = str(context["expected"]).replace("'", "").replace(" or ", ", ")
-        return _WORDS[kind].format(expected=expected)
+        return _WORDS[kind].format(expected=expected) if ", " in expected else f"must be {expected}"
     return _WORDS[kind].format(**context) if kind in _WORDS else "is not valid"

@@ -242,4 +242,6 @@ async def test_coverage_names_the_groupings_that_go_with_it(service: Service) ->
     answer = await service.programme("GET", "/insight?measure=coverage&groupBy=partner")
 
     assert answer.status_code == 400
-    assert "engagement, workload or country" in answer.text
+    (detail,) = answer.json()["error"]["details"]
+    assert detail["target"] == "groupBy"
+    assert detail["message"] == "groupBy must be one of: engagement, workload, country for measure=coverage."

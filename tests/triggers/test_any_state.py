@@ -185,7 +185,7 @@ async def test_a_claim_for_a_tenant_that_is_not_registered_is_found_by_its_ids(s
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ("state=all", "state must be one of: any."),
+        ("state=all", "state must be any."),
         ("state=any&sample=true", "The query has `sample`, which is not possible together with `state=any`."),
         *(
             (query, "The query needs `state=any`, because it has `tenantId`, `partnerId`, `status` or `q`.")

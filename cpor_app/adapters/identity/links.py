@@ -55,7 +55,7 @@ class BadCursor(Refused):
             "InvalidCursor",
             "The cursor does not belong to this list.",
             target="cursor",
-            resolution="Use nextLink unchanged, or start the list again without a cursor.",
+            resolution="Use nextLink or cursor of an answer unchanged, or start the list again without a cursor.",
         )
 
 
