@@ -90,7 +90,9 @@ class Paging(LateModel):
     maxpagesize: Annotated[
         QueryNumber, Field(ge=1, le=LARGEST_PAGE, description="The most entries that a page has.")
     ] = DEFAULT_PAGE
-    cursor: Annotated[str | None, Field(description="Where the page begins. Take it unchanged from nextLink.")] = None
+    cursor: Annotated[
+        str | None, Field(description="Where the page begins. Take it unchanged from the last answer.")
+    ] = None
 
 
 def read(model: type[Model], text: bytes, beyond_form: BeyondForm | None = None) -> Model:

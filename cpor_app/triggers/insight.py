@@ -75,8 +75,8 @@ async def get_insight(call: Call) -> Answer:
     - `reasons`: why claims were rejected or declined, and why associations ended.
     - `funnel`: how many claims have reached each stage.
 
-    If you group by workload or product, a claim counts once for each of its workloads or products. Impact and coverage
-    of groups under five tenants are shown only to operators.
+    If you group by workload or product, a claim counts once for each of its workloads or products. Only operators
+    see impact and coverage of groups with fewer than five customers.
     """
     asked = call.query(Asked)
     sums = await _sums(call, [asked.group_by])
@@ -109,7 +109,7 @@ async def get_insight_page(call: Call) -> Answer:
     answers={202: RecountAsked},
 )
 async def recount_insight_now(call: Call) -> Answer:
-    """Every claim is counted again from its history, beside all acts. Until then the figures go on to be shown."""
+    """Every claim is counted again from its history. Until the count has ended, answers have the present figures."""
     call.verify_no_fields()
     now = await call.now()
     await recount.ask(call.ports, now)

@@ -327,8 +327,8 @@ def _fields(view: Value) -> dict[str, Any]:
 )
 async def get_review(call: Call) -> Answer:
     """
-    A reviewer can read every claim in every state. `contested[].rule` says for which claim the rules of arbitration
-    speak at an item. The reviewer decides.
+    A reviewer can read every claim in every state. `contested[].rule` names the claim that the rules of arbitration
+    favour for an item. The reviewer decides.
 
     A reader gets an answer without personal data.
     """

@@ -199,7 +199,9 @@ class ReasonsInsight(Answered):
 
 
 class _OfTenants(Answered):
-    hidden: int = Field(description="The number of groups that are not shown, because they have under five tenants.")
+    hidden: int = Field(
+        description="The number of groups that are not shown, because they have fewer than five customers."
+    )
 
 
 class ImpactInsight(_OfTenants):

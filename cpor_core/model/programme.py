@@ -69,8 +69,10 @@ class FollowedClaim(Value):
 
 
 class ProgrammeChange(Change):
-    """One change of a claim, as the programme reads it. `sequence` counts the changes of its feed, without gaps."""
+    """One change of a claim, as the programme reads it."""
 
+    sequence: int = Field(description="The number of the change within its feed: without gaps. It does not begin at 1.")
+    type: str = Field(description="`claim.` and the act of the history entry, or `claim.competing`.")
     feed: int = Field(description="The feed of the change. There are 16 feeds. All changes of a claim are in one feed.")
     organisation: str
     tenant_id: str
