@@ -13,17 +13,20 @@ from cpor_core.due_work import FOLLOWS, SHARDS, SOON, Kind
 from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import Reason, Status
 from cpor_core.model.programme import ProgrammeChange, RegisterRow
+from cpor_core.ports.claims import Comment
 from cpor_core.ports.due_work import LookedAt
 from cpor_core.ports.programme import RegisterRange
 from cpor_core.rules.identifiers import shard_of
 from cpor_core.transitions.claim_case import Case, StoredCase
-from cpor_core.use_cases.change_claim import NO_CONTEXT
-from cpor_core.use_cases.claims import comments, drafts, partner_acts
+from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext
+from cpor_core.use_cases.claims import comments, drafts, partner_acts, reviews
 from cpor_core.use_cases.claims.subscription_ends import end_gone_items
 from cpor_core.use_cases.due_work.handlers import follow_claims
 from cpor_core.use_cases.due_work.process_claim import DueClaim
 from cpor_core.use_cases.due_work.rebuild import rebuild
 from cpor_core.use_cases.due_work.sweep import follow_now
+from cpor_core.use_cases.programme import follow as follow_module
+from cpor_core.use_cases.programme import registry
 from cpor_core.use_cases.programme.follow import MOST_ENTRIES, Wanted, follow
 from cpor_core.use_cases.registry import partners_and_customers
 from tests.core.builders import (
@@ -42,6 +45,7 @@ from tests.core.builders import (
     partner,
 )
 from tests.core.memory_core import Core
+from tests.core.test_insight import verify_sums
 from tests.doubles.requests import Answer, Request, straight
 from tests.doubles.transport import ProcessDied
 from tests.support.programme_table import faults_of_programme
@@ -171,6 +175,67 @@ async def test_rivals_are_named_once_in_the_feed(core: Core) -> None:
     assert faults(core) == []
 
 
+async def test_a_dispute_names_a_claim_to_its_competitor_again(core: Core) -> None:
+    """A rejected claim leaves the competition, and a dispute brings it back."""
+    one = await core.submitted(ADATUM, engagement=USAGE, items=(TEAMS,))
+    other = await core.submitted(FABRIKAM, engagement=USAGE, items=(TEAMS,))
+    await core.rest()
+    now = await core.now()
+    case = await reviews.start(core.ports, await core.case(other), now, NO_CONTEXT)
+    case = await reviews.reject(core.ports, case, now, Reason.EVIDENCE_MISSING, NO_CONTEXT)
+    await core.rest()
+    why = ActContext(comment=Comment("partner", PERSON.id, "Look again.", await core.now()))
+    await partner_acts.dispute(core.ports, await core.case(case), PERSON, await core.now(), why)
+    await core.rest()
+
+    assert [change.type for change in await feed(core, one)].count("claim.competing") == 2
+    assert faults(core) == []
+
+
+async def test_a_declined_claim_has_no_new_competitors(core: Core) -> None:
+    """It keeps its place in the slot until the end of its window, because its customer can take the no back."""
+    declined = await core.decline(await core.notified(ADATUM))
+    await core.rest()
+    await core.submitted(FABRIKAM)
+    await core.rest()
+
+    assert "claim.competing" not in [change.type for change in await feed(core, declined)]
+
+
+async def test_a_claim_that_was_followed_for_another_claim_is_still_followed_for_its_own_acts(core: Core) -> None:
+    """A pass for another claim takes its entries. The other claims at its slots are followed by its own pass."""
+    await core.official(ADATUM)
+    await core.rest()
+    challenger = await core.notified(FABRIKAM)
+    core.lose_messages()
+
+    await follow(core.ports, [Wanted(challenger.claim.id, is_other=True)], await core.now())
+    await follow(core.ports, [Wanted(challenger.claim.id)], await core.now())
+
+    assert [row.open_from for row in await register(core, ADATUM)] == [challenger.claim.window_ends_at]
+    assert [change.type for change in await feed(core, challenger)].count("claim.submitted") == 1
+
+
+async def test_no_transaction_has_more_rows_than_the_storage_takes(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One claim can need two transactions, and several claims share one only if they fit."""
+    monkeypatch.setattr(follow_module, "MOST_ROWS", most := 12)
+    sizes: list[int] = []
+
+    async def measure(table: str, ops: Sequence[Op]) -> None:
+        if table == "programme":
+            sizes.append(len(ops))
+
+    core.rows.after = measure
+    for organisation in (ADATUM, FABRIKAM, LITWARE) * 12:
+        await core.draft(organisation)
+    await core.official(ADATUM)
+    await core.rest()
+
+    assert max(sizes) <= most + 1  # the head of the shard
+    assert faults(core) == []
+    await verify_sums(core.ports)
+
+
 async def test_a_claim_with_many_entries_is_followed_to_the_end(core: Core) -> None:
     """A transaction takes only some of them, and the next one takes the others."""
     case = await core.submitted()
@@ -227,9 +292,12 @@ async def test_a_changed_customer_changes_the_rows_of_its_associations(core: Cor
     assert faults(core) == []
 
 
-async def test_a_changed_partner_changes_the_rows_of_its_associations(core: Core) -> None:
+async def test_a_changed_partner_changes_the_rows_of_its_associations(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Later claims get the new name too, also in shards in which the partner had no claim."""
-    await core.official()
+    monkeypatch.setattr(registry, "ROWS_AT_ONCE", 1)
+    await core.official(items=(TEAMS, EXCHANGE), engagement=USAGE)
     await core.rest()
     renamed = partner(name="Adatum & Söhne")
     await partners_and_customers.put_partner(core.ports, PARTNER_IDS[ADATUM], renamed, None, await core.now())
@@ -364,6 +432,20 @@ async def test_a_lost_table_is_made_again_by_a_rebuild(core: Core) -> None:
     assert sorted(map(repr, await register(core))) == before
     assert faults(core) == []
     assert min(change.sequence for change in await feed(core)) > newest  # a cursor from before is not a number of now
+
+
+async def test_a_rebuild_writes_a_lost_row_of_the_register_again(core: Core) -> None:
+    """It does not trust what the table says about itself."""
+    await core.official()
+    await core.rest()
+    before = await register(core)
+    for place in [place for place in core.rows._rows if place[0] == "programme" and place[2].startswith("row|")]:
+        del core.rows._rows[place]
+
+    await rebuild(core.ports, await core.now())
+    await follow_now(core.ports, await core.now())
+
+    assert await register(core) == before != []
 
 
 async def test_old_changes_are_deleted_after_400_days_but_not_the_newest(core: Core) -> None:

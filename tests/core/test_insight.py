@@ -327,6 +327,19 @@ async def test_coverage_counts_every_registered_customer(core: Core) -> None:
     await verify_sums(core.ports)
 
 
+async def test_an_association_that_has_ended_holds_nothing(core: Core) -> None:
+    """Its items can be claimed as before."""
+    case = await core.official(ADATUM, items=(TEAMS,), engagement=USAGE)
+    await put_customer(core, workloads=("teams",), subscriptions=())
+    assert (await ask(core, Measure.COVERAGE)).total.held == 1
+
+    case = await core.case(case)
+    await partner_acts.end(core.ports, case, PERSON, await core.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+
+    total = (await ask(core, Measure.COVERAGE)).total
+    assert (total.held, total.claimable) == (0, 1)
+
+
 async def put_customer(core: Core, **changes: Any) -> None:
     """Register the customer as an operator does."""
     change = partners_and_customers.CustomerChange(TENANT, customer(**changes), None)

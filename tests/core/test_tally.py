@@ -312,6 +312,20 @@ def test_figures_before_and_after_the_beginning(days: Mapping[int, int], found: 
     assert (one.baseline, one.now) == found
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "found"), [(92, 28, (5, 8)), (93, 28, (None, 8)), (92, 27, (5, None)), (0, 28, (None, 8))]
+)
+def test_an_association_from_midnight_takes_whole_days(before: int, after: int, found: tuple[int | None, ...]) -> None:
+    """An import begins at midnight in UTC. The 92nd day before it and the 28th day after it count."""
+    midnight = SINCE.replace(hour=0)
+    first, last = (midnight - before * DAY).date(), (midnight + after * DAY).date()
+    figures = measured((f"{first:%Y-%m}", first, 5), (f"{last:%Y-%m}", last, 8))
+
+    (one,) = impact_of([Interval("teams", midnight, None)], figures)
+
+    assert (one.baseline, one.now) == found
+
+
 def test_figures_with_one_day_in_several_months_give_the_newest_month() -> None:
     """An operator can load old months late. All of them then have the day of the load."""
     late = date(2027, 1, 5)
