@@ -305,6 +305,33 @@ async def test_impact_follows_the_figures(core: Core) -> None:
     await verify_sums(core.ports)
 
 
+async def test_figures_of_an_association_that_is_written_down_late_are_counted(core: Core) -> None:
+    """They were loaded after its beginning, while the timer did not run."""
+    await load(core, "teams", (await core.now()).date() - timedelta(days=2), 100)
+    await core.notified(ADATUM, items=(TEAMS,), engagement=USAGE)
+    core.clock.advance(timedelta(days=60))
+    await load(core, "teams", (await core.now()).date(), 130)
+    assert (await ask(core, Measure.IMPACT)).total.counted == 0
+    await core.rest()
+
+    total = (await ask(core, Measure.IMPACT)).total
+    assert (total.baseline, total.now, total.counted) == (100, 130, 1)
+
+
+async def test_a_late_figure_of_an_ended_association_is_counted(core: Core) -> None:
+    """Its day is before the end, and it is loaded after the end."""
+    await load(core, "teams", (await core.now()).date() - timedelta(days=2), 100)
+    case = await core.official(ADATUM, items=(TEAMS,), engagement=USAGE)
+    core.clock.advance(timedelta(days=60))
+    day, now = (await core.now()).date() - timedelta(days=1), await core.now()
+    await partner_acts.end(core.ports, await core.case(case), PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    await core.rest()
+    await load(core, "teams", day, 130)
+
+    total = (await ask(core, Measure.IMPACT)).total
+    assert (total.baseline, total.now, total.counted) == (100, 130, 1)
+
+
 def impact_of(**figures: Any) -> Impact:
     """Return the impact of all claims."""
     zeros = dict.fromkeys(("baseline", "now", "growth", "counted", "without_baseline", "without_now"), 0)
