@@ -20,8 +20,14 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from cpor_app import bootstrap
 from cpor_app.adapters.storage.tables.registry import RegistryTable
+from cpor_core.due_work import SHARDS
+from cpor_core.model.claim import Status
+from cpor_core.model.programme import ProgrammeChange
+from cpor_core.ports import Ports
+from cpor_core.ports.programme import Followed
 from cpor_core.rules.grace import GRACE
 from cpor_core.use_cases.claims import csv_export
+from cpor_core.use_cases.programme.follow import begun
 from devhost.stack.issuer import PROGRAMME_TENANT, LocalIssuer
 from tests.doubles.clock import FixedClock
 from tests.doubles.due_work import DueWorkOfThisClock
@@ -222,7 +228,28 @@ async def counter(
         running.services = services
         await running.register()
         await services.ports.registry.closed_days()  # remembered for five minutes, as by any running instance
+        await _begin_feeds_of_programme(services.ports)
         yield Counter(running, meter)
+
+
+async def _begin_feeds_of_programme(ports: Ports) -> None:
+    """Let each shard of the programme have a change and both locations. The counts must not depend on random ids."""
+    for shard in range(SHARDS):
+        head = begun(ports, await ports.programme.head(shard))
+        change = ProgrammeChange(
+            sequence=head.last + 1,
+            feed=shard,
+            type="claim.deleted",
+            claim_id="0" * 52,
+            status=Status.DELETED,
+            at=MONDAY,
+            etag="",
+            organisation=PARTNER,
+            tenant_id=CUSTOMER,
+            partner_id=PARTNER_ID,
+        )
+        names = {PARTNER_ID: "Adatum Conseil", OTHER_PARTNER_ID: "Fabrikam"}
+        await ports.programme.write(shard, head, Followed(changes=[change], partners=names))
 
 
 # --- flows ----------------------------------------------------------------------------------------------------------
@@ -410,6 +437,8 @@ async def registry(c: Counter) -> None:
     await c.ask("list_dry_runs", "GET", "/operations/dry-runs", **OPERATOR)
     await c.count("recount_insight", lambda: c.service.fire("recount_insight"), "no message in the poison queues")
     await c.ask("recount_insight_now", "POST", "/insight/recount", **OPERATOR)
+    await c.service.sweep()
+    await c.service.request("GET", "/insight", **OPERATOR)
     await c.ask("get_insight", "GET", "/insight", "in the sandbox, everything is followed", **OPERATOR)
     await c.ask("get_insight_page", "GET", "/insight/page", "in the sandbox, everything is followed", **OPERATOR)
     somebody = {"email": "nobody@contoso.fr"}

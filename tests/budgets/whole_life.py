@@ -18,16 +18,12 @@ from typing import Any
 import httpx
 
 from cpor_core.due_work import SHARDS, Kind
-from cpor_core.model.claim import Status
-from cpor_core.model.programme import ProgrammeChange
 from cpor_core.ports.due_work import DueRow
-from cpor_core.ports.programme import Followed
 from cpor_core.rules.grace import GRACE
-from cpor_core.use_cases.programme.follow import begun
 from devhost.stack.issuer import LocalIssuer
 from tests.budgets.counting import LINES, OPERATOR, WHOLE_LIFE, Counter, counter
 from tests.doubles.due_work import DueWorkOfThisClock
-from tests.support.service import ACKNOWLEDGED, CUSTOMER, DELIVERED, PARTNER, PDF, SUBSCRIPTION, claim_as_sent
+from tests.support.service import ACKNOWLEDGED, CUSTOMER, DELIVERED, PDF, SUBSCRIPTION, claim_as_sent
 from tools.pages.markdown import code, listed
 from tools.pages.markdown import table as markdown_table
 
@@ -145,27 +141,11 @@ class WholeLife:
 
 
 async def _prepare(c: Counter) -> None:
-    """Let the organisation, and each feed of the programme, have a first change. Do all due work that this leaves."""
+    """Let the organisation have its first change, and do all due work that this leaves."""
     draft = await c.service.draft()
     await c.service.request("DELETE", f"/claims/{draft['id']}", headers={"If-Match": "*"})
     await c.service.deliver()
     await WholeLife(c).pass_until(BEGINS)
-    programme = c.service.services.ports.programme
-    for shard in range(SHARDS):
-        head = begun(c.service.services.ports, await programme.head(shard))
-        change = ProgrammeChange(
-            sequence=head.last + 1,
-            feed=shard,
-            type="claim.deleted",
-            claim_id=draft["id"],
-            status=Status.DELETED,
-            at=BEGINS,
-            etag="",
-            organisation=PARTNER,
-            tenant_id=CUSTOMER,
-            partner_id="4782913",
-        )
-        await programme.write(shard, head, Followed(changes=[change]))
 
 
 async def live(c: Counter) -> Sequence[Step]:
