@@ -37,6 +37,7 @@ var tableNames = [
   'webhooks'
   'batches'
   'failures'
+  'programme'
   'settings'
 ]
 

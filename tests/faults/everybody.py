@@ -69,6 +69,7 @@ LEFT_ALONE = {
         "replay_changes",
         "list_deliveries",
     },
+    "looks only at the poison queues and at the list of reviews": {"recount_insight"},
     "are the sandbox's clock, which does not move here": {"get_clock", "move_clock"},
     "follow erasures, which have a story of their own": {"get_erasure", "list_erasures"},
     "follow one large export, which has a story of its own": {"get_claim_export", "get_claim_export_file"},

@@ -78,15 +78,20 @@ async def _try_to_catch_up(ports: Ports, claim_id: str, now: datetime) -> None:
         log.warning("claim %s: the feed was not told: %s", claim_id, type(fault).__name__)
 
 
-async def catch_up(ports: Ports, known: StoredCase, now: datetime) -> None:
+async def catch_up(ports: Ports, known: StoredCase, now: datetime, *, is_rebuilt: bool = False) -> None:
     """
     Announce the entries and notes of a claim that were not announced yet, at least up to those that *known* has.
 
     If there are none, makes one request, or two for a claim with notes. If this process has announced all of them,
-    makes no request. Raises `Conflict` after too many lost races.
+    makes no request. With *is_rebuilt*, the process does not rely on that, because rows can be lost. Raises `Conflict`
+    after too many lost races.
     """
     claim_id = known.claim.id
-    if not known.claim.notes and ports.changes.known_announced(claim_id) >= known.claim.history_length:
+    if (
+        not is_rebuilt
+        and not known.claim.notes
+        and ports.changes.known_announced(claim_id) >= known.claim.history_length
+    ):
         return
     for _ in range(ATTEMPTS):
         announced, noted = await announced_up_to(ports, known.claim)

@@ -247,7 +247,7 @@ async def _derived(
     """
     ports = reads.ports
     if stored is not None:
-        await catch_up(ports, stored, now)
+        await catch_up(ports, stored, now, is_rebuilt=wanted.anew)
     before = await ports.programme.claim(reads.shard, wanted.claim_id)
     if stored is None:
         if before is None:
