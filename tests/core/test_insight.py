@@ -20,7 +20,6 @@ from cpor_core.model.usage import UsageLine
 from cpor_core.ports import Ports
 from cpor_core.ports.programme import Followed
 from cpor_core.transitions.claim_case import Case
-from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT
 from cpor_core.use_cases.claims import partner_acts, reviews
 from cpor_core.use_cases.due_work.sweep import follow_now
@@ -65,7 +64,7 @@ async def known(core: Core, claim_ids: Sequence[str]) -> list[Known]:
     for claim_id in claim_ids:
         stored = await core.ports.claims.load(claim_id)
         if stored is not None and stored.claim.status is not Status.DELETED:
-            case = settle(stored, stored.claim.updated_at)  # time changes nothing before the last act was stored
+            case = Case(claim=stored.claim, slots=stored.slots, stored=stored, now=stored.claim.updated_at)
             history = await core.ports.claims.history(claim_id, after=0, limit=1_000)
             found.append((claim_view(case, core.ports.terms), history))
     return found

@@ -55,8 +55,11 @@ async def notify_partner(ports: Ports, case: Case, now: datetime) -> Case | Outc
     """
     Send one due mail to a partner: the oldest mail that a mailbox accepts now.
 
-    A mail is dropped if it is no longer true, or if its recipient refuses it for good.
+    A mail is dropped if it is no longer true, or if its recipient refuses it for good. If time has made another mail
+    due, and this is not stored yet, it is stored first.
     """
+    if case.claim.partner_mails != case.stored.claim.partner_mails:  # a mail is listed when its act is stored
+        return await change_claim(ports, case, now, lambda current: current, IN_DUE_WORK)
     put_off: dict[str | None, Outcome] = {}
     for mail in case.claim.partner_mails:
         if mail.to in put_off:
