@@ -9,6 +9,7 @@ from pydantic.alias_generators import to_camel
 from cpor_app.http.request import Call
 from cpor_app.http.route_table import JSON, OPERATOR, PROGRAMME_AND_READER, Answer
 from cpor_app.http.server import operation
+from cpor_app.triggers.register import follow_in_sandbox
 from cpor_core.model.base import Instant, LateModel, Value
 from cpor_core.model.caller import Role
 from cpor_core.model.insight import (
@@ -22,7 +23,6 @@ from cpor_core.model.insight import (
 )
 from cpor_core.rules.insight import Group, groupings, one_group
 from cpor_core.rules.spreadsheet import spreadsheet
-from cpor_core.use_cases.due_work.sweep import follow_now
 from cpor_core.use_cases.insight import answers
 from cpor_core.use_cases.programme import recount
 
@@ -118,10 +118,8 @@ async def recount_insight_now(call: Call) -> Answer:
 
 
 async def _sums(call: Call, wanted: Collection[Grouping]) -> answers.Sums:
-    """Return the sums. In the sandbox the follower takes in all acts first, because its time is moved."""
     now = await call.now()
-    if call.services.settings.sandbox:
-        await follow_now(call.ports, now)
+    await follow_in_sandbox(call, now)
     return await answers.read(call.ports, wanted, now)
 
 

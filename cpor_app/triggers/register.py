@@ -126,7 +126,8 @@ async def list_register(call: Call) -> Answer:
     """
     filters = call.query(RegisterFilters)
     sent = {name: call.params[name] for name in FILTER_NAMES if name in call.params}
-    now = await _followed(call)
+    now = await call.now()
+    await follow_in_sandbox(call, now)
     question = filters.question(now)
     after, limit = call.page(sent)
     if after:
@@ -169,7 +170,8 @@ async def list_register_changes(call: Call) -> Answer:
     `maxpagesize` changes, or 16 if `maxpagesize` is less.
     """
     after, limit = call.page()
-    now = await _followed(call)
+    now = await call.now()
+    await follow_in_sandbox(call, now)
     page = await feed.read(call.ports, now, after=_position(after) if after else None, limit=limit)
     if page is None:
         raise Refused(
@@ -187,12 +189,10 @@ def _position(cursor: str) -> feed.Position:
     return feed.Position([int(number) for number in numbers], datetime.fromisoformat(at))
 
 
-async def _followed(call: Call) -> datetime:
-    """Return the present instant. In the sandbox the follower takes in all acts first, because its time is moved."""
-    now = await call.now()
+async def follow_in_sandbox(call: Call, now: datetime) -> None:
+    """In the sandbox, let the follower take in all acts before an answer, because a sandbox's time is moved."""
     if call.services.settings.sandbox:
         await follow_now(call.ports, now)
-    return now
 
 
 FILTER_NAMES = tuple(field.alias or name for name, field in RegisterFilters.model_fields.items())

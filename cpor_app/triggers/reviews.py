@@ -23,6 +23,7 @@ from cpor_app.triggers.claims import (
     verdict_details,
 )
 from cpor_app.triggers.evidence import FILE, attachment
+from cpor_app.triggers.register import follow_in_sandbox
 from cpor_core.model.base import AtMost, Guid, Instant, LateModel, PartnerId, Text200, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Item, Items, Reason, Status
 from cpor_core.rules.arbitration import Rule, rule_at
@@ -31,7 +32,6 @@ from cpor_core.transitions.next_step import next_step
 from cpor_core.use_cases.claims import partner_acts, reviews
 from cpor_core.use_cases.claims.any_state import Search, in_any_state
 from cpor_core.use_cases.claims.listing import load_all
-from cpor_core.use_cases.due_work.sweep import follow_now
 from cpor_core.use_cases.registry_entries import Entries, partner_name, partners_of
 from cpor_core.views import ClaimView, ClosedClaimView, claim_view, closed_claim_view, entity_tag, is_competing
 
@@ -288,8 +288,8 @@ async def list_reviews(call: Call) -> Answer:
     narrowed = bool(filters.status) or filters.overdue is not None or filters.competing is not None
     wanted = fits if narrowed else None
     if filters.state is not None:
-        if call.services.settings.sandbox and filters.tenant_id is None and filters.partner_id is None:
-            await follow_now(call.ports, now)  # the time of a sandbox is moved, so the list of all claims must not lag
+        if filters.tenant_id is None and filters.partner_id is None:
+            await follow_in_sandbox(call, now)
         search = Search(filters.tenant_id, filters.partner_id, filters.q)
         page = await in_any_state(call.ports, search, entries, now, after=after, limit=limit, wanted=wanted)
     else:

@@ -518,7 +518,7 @@ async def lists(c: Counter) -> None:
     await c.ask("list_claims", "GET", "/claims", "10 open claims", tenant=OTHER_PARTNER)
     await c.ask("count_claims", "GET", "/claims/summary", "10 open claims", tenant=OTHER_PARTNER)
     await c.service.review("GET", "/reviews?state=any")
-    with patch("cpor_app.triggers.reviews.follow_now"):  # only a sandbox follows the acts before a read
+    with patch("cpor_app.triggers.register.follow_now"):  # only a sandbox follows the acts before a read
         for query, of_what in (("", "all"), (f"&tenantId={CUSTOMER}", "a tenant"), ("&q=contoso", "a search")):
             what = f"10 drafts and 10 open claims in any state, of {of_what}"
             await c.ask("list_reviews", "GET", f"/reviews?state=any{query}", what, **REVIEWER)
