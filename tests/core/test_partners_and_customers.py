@@ -16,6 +16,7 @@ from cpor_core.use_cases import change_claim
 from cpor_core.use_cases.claims.subscription_ends import AGAIN_AFTER, end_gone_items
 from cpor_core.use_cases.registry import partners_and_customers
 from cpor_core.use_cases.registry.partners_and_customers import CustomerChange, Written, registry_etag
+from cpor_core.use_cases.together import READS_AT_ONCE
 from tests.core.builders import (
     ADATUM,
     EXCHANGE,
@@ -106,7 +107,7 @@ async def test_a_location_is_never_registered_without_being_listed(core: Core) -
 
 async def test_an_organisation_has_more_locations_than_are_read_at_once(core: Core) -> None:
     """All of them are shown, in the order of their ids."""
-    numbers = [str(8880000 + number) for number in range(partners_and_customers.LOCATIONS_AT_ONCE + 1)]
+    numbers = [str(8880000 + number) for number in range(READS_AT_ONCE + 1)]
     for number in numbers:
         await put_partner(core, partner(LITWARE), number)
 

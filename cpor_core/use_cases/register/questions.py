@@ -20,7 +20,7 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.transitions.register_rows import register_rows
 from cpor_core.use_cases.claims.listing import load_all
-from cpor_core.use_cases.together import together
+from cpor_core.use_cases.together import read_together, together
 
 MOST_LOOKED_AT = 1_000
 """The most rows that one page reads. So a page can be short or empty although it is not the last."""
@@ -29,7 +29,6 @@ UNFOLLOWED = timedelta(minutes=6)
 """Acts of the last minutes can be missing in an answer. The time is longer than any function can run."""
 JUST_BEFORE = timedelta(microseconds=1)
 DUE_ROWS_AT_ONCE = 1_000
-LOCATIONS_AT_ONCE = 32
 
 
 class Question(Value):
@@ -207,9 +206,5 @@ def _position(row: RegisterRow) -> str:
 
 async def _partner_names(ports: Ports, partner_ids: Sequence[str]) -> Mapping[str, str]:
     """Return the registered names of locations."""
-    names: dict[str, str] = {}
-    for first in range(0, len(partner_ids), LOCATIONS_AT_ONCE):
-        some = partner_ids[first : first + LOCATIONS_AT_ONCE]
-        found = await together(map(ports.registry.recent_partner, some))
-        names |= {one: entry.value.name for one, entry in zip(some, found, strict=True) if entry is not None}
-    return names
+    found = await read_together(map(ports.registry.recent_partner, partner_ids))
+    return {one: entry.value.name for one, entry in zip(partner_ids, found, strict=True) if entry is not None}

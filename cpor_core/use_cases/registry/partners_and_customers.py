@@ -20,7 +20,7 @@ from cpor_core.rules.search_words import texts_of_customer, texts_of_partner, wo
 from cpor_core.use_cases.claims.subscription_ends import Ending, due_rows, end_gone_items, endings, takes_away
 from cpor_core.use_cases.programme.follow import registered_row
 from cpor_core.use_cases.register.untold import due_row, notify_others, people_to_notify, waiting_for_others
-from cpor_core.use_cases.together import together
+from cpor_core.use_cases.together import read_together
 
 Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
 
@@ -81,9 +81,6 @@ async def _listed(
         await directory.replace(entry_id, words)
 
 
-LOCATIONS_AT_ONCE = 32
-
-
 async def locations(ports: Ports, organisation: str) -> Sequence[tuple[str, Partner]]:
     """
     Return the registered locations of an organisation with their partnerIds, in the order of these.
@@ -92,9 +89,7 @@ async def locations(ports: Ports, organisation: str) -> Sequence[tuple[str, Part
     missing until its next PUT or a rebuild.
     """
     listed = await ports.registry.locations(organisation)
-    found: list[Registered[Partner] | None] = []
-    for first in range(0, len(listed), LOCATIONS_AT_ONCE):
-        found += await together(map(ports.registry.partner, listed[first : first + LOCATIONS_AT_ONCE]))
+    found = await read_together(map(ports.registry.partner, listed))
     return [
         (partner_id, entry.value)
         for partner_id, entry in zip(listed, found, strict=True)
