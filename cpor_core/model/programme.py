@@ -54,10 +54,6 @@ class FollowedClaim(Value):
     passed_on: int = 0
     """The number of the newest history entry after which the other claims at the same slots were followed."""
     status: Status
-    tenant_id: Guid
-    organisation: Guid
-    partner_id: str
-    engagement: str
     created_at: Instant
     customer_name: str = ""
     country: str | None = None

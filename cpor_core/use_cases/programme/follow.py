@@ -55,7 +55,8 @@ ANEW, FIGURES, RECOUNT = "anew", "figures", "recount"
 The labels of due rows after a change that is not in the claim.
 
 With `ANEW` the customer or the registry has changed. With `FIGURES` also figures of the tenant were loaded. With
-`RECOUNT` also the whole history is counted again. The higher label asks for more.
+`RECOUNT` also the whole history is counted again. The labels are in the order of the alphabet: a later label includes
+what the earlier labels ask for.
 """
 
 
@@ -345,10 +346,6 @@ async def _followed_claim(
         claim_id=claim.id,
         version=claim.version,
         status=claim.status,
-        tenant_id=claim.tenant_id,
-        organisation=claim.organisation,
-        partner_id=claim.partner_id,
-        engagement=claim.engagement,
         created_at=claim.created_at,
         customer_name=customer_name,
         country=country,

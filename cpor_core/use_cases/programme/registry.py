@@ -60,10 +60,9 @@ async def follow_figures(ports: Ports, tenant_id: str, now: datetime) -> None:
     Makes two requests, and one for each of these associations. Figures that were loaded earlier are read by the pass
     after a later load.
     """
-    for case in await ports.claims.of_tenant(tenant_id):
-        since = case.claim.official_since
-        if since is not None and since + EFFECT_AFTER <= now:
-            await ports.duework.add([follow_anew_row(case, None, now, FIGURES)])
+    cases = await ports.claims.of_tenant(tenant_id)
+    old = (case for case in cases if (since := case.claim.official_since) is not None and since + EFFECT_AFTER <= now)
+    await ports.duework.add([follow_anew_row(case, None, now, FIGURES) for case in old])
 
 
 async def follow_partner(ports: Ports, row: DueRow) -> int | None:
