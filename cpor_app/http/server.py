@@ -145,7 +145,7 @@ async def _catch_errors(
 
 
 def _log_personal_data(call: Call) -> None:
-    """Log who gets an answer with personal data, of which claims or tenants, and of what kind (decision 52)."""
+    """Log the reader of an answer with personal data, the claims or tenants, and the kind of data (decision 52)."""
     if call.shown is not None:
         data, ids = call.shown
         who = f"{call.person_id} of {call.organisation}"

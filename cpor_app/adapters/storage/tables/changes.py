@@ -33,7 +33,7 @@ MOST_AT_ONCE = 90
 MOST_KNOWN_HEADS = 1_000
 """The most heads that a process remembers. A head has about 200 bytes."""
 MOST_KNOWN_CLAIMS = 10_000
-"""The most claims of which a process remembers the newest announced entry. An entry has about 200 bytes."""
+"""A process remembers the newest announced entry of so many claims. Each takes about 200 bytes."""
 _HIGHEST = 999_999
 
 
